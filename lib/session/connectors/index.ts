@@ -1,0 +1,26 @@
+import type { z } from "zod";
+import { fileConfigSchema } from "./file.ts";
+import { httpConfigSchema } from "./http.ts";
+import { webhookConfigSchema } from "./webhook.ts";
+
+/** What a connector's type promises about doing something twice (DESIGN §4). */
+export type OnceGuarantee = "exactly-once" | "at-least-once";
+
+/** A kind of connector as the API, the forms and the agent know it. */
+export interface ConnectorType {
+  readonly title: string;
+  readonly schema: z.ZodType<Record<string, unknown>>;
+  /** Which guarantee a given configuration has, for the console and the API. */
+  readonly once: (config: Readonly<Record<string, unknown>>) => OnceGuarantee;
+}
+
+/** Every connector type by name. */
+export const connectorTypes: Readonly<Record<string, ConnectorType>> = {
+  http: {
+    title: "HTTP / REST",
+    schema: httpConfigSchema,
+    once: (config) => (httpConfigSchema.parse(config).down?.keepsIdempotencyKeys ? "exactly-once" : "at-least-once"),
+  },
+  webhook: { title: "Webhook", schema: webhookConfigSchema, once: () => "at-least-once" },
+  file: { title: "Files", schema: fileConfigSchema, once: () => "exactly-once" },
+};
