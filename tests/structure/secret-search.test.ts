@@ -1,0 +1,39 @@
+import { expect, test } from "bun:test";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { searchArguments, searchFiles } from "#support/secret-search";
+
+const secret = { name: "marker", bytes: crypto.getRandomValues(new Uint8Array(32)) };
+const bytes = Buffer.from(secret.bytes);
+
+test.each([
+  ["raw", bytes],
+  ["hex", Buffer.from(bytes.toString("hex"))],
+  [
+    "base64 inside other text",
+    Buffer.from(Buffer.concat([Buffer.from("x"), bytes, Buffer.from("yz")]).toString("base64")),
+  ],
+  ["base64url", Buffer.from(Buffer.concat([Buffer.from("ab"), bytes]).toString("base64url"))],
+  ["across the edge of a chunk", Buffer.concat([Buffer.alloc((1 << 20) - 7), bytes])],
+])("a secret is found: %s", async (_, content) => {
+  const folder = mkdtempSync(join(tmpdir(), "search-"));
+  writeFileSync(join(folder, "file"), content);
+  expect((await searchFiles([folder], [secret])).map(({ name }) => name)).toEqual(["marker"]);
+});
+
+test("what is not there is not found", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "search-"));
+  writeFileSync(join(folder, "file"), crypto.getRandomValues(new Uint8Array(4_096)));
+  expect(await searchFiles([folder], [secret])).toEqual([]);
+});
+
+test("arguments of a process are searched", async () => {
+  const child = Bun.spawn(["sh", "-c", "read line", bytes.toString("hex")], { stdin: "pipe" });
+  try {
+    expect(searchArguments([child.pid], [secret]).length).toBe(1);
+  } finally {
+    child.kill();
+    await child.exited;
+  }
+});
