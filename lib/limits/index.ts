@@ -25,6 +25,21 @@ export const streamsPerLinkMax = 1_024;
 export const wireBufferedBytesMax = 16 * MiB;
 /** Bytes of bulk that may be unacknowledged when nothing is known about the rate. */
 export const unackedBytesMin = 64 * KiB;
+/** What a new stream may receive before any credit was said: all streams of a link together fit half its credit. */
+export const streamInitialCreditBytes = 4 * KiB;
+/** Bytes that `write` of one stream queues before it makes its caller wait. */
+export const streamWriteBytesMax = 128 * KiB;
+/** How much queueing the unacknowledged bytes may cause on the slowest hop (promise 8: a ping waits at most 50 ms). */
+export const unackedQueueMs = 40;
+/** Unacknowledged bytes whatever the rate: half of the wire's own queue. */
+export const unackedBytesMax = 8 * MiB;
+
+// Wire
+/** Messages that came before anyone listened: a few handshake messages. */
+export const wireEarlyBytesMax = 256 * KiB;
+/** The largest message: kind, counter and ciphertext of a full record, or a Noise message; relayed ones 5 more. */
+export const wireMessageBytesMax = 5 + 9 + noiseMessageBytesMax;
+export const connectTimeoutMs = 15_000;
 
 // Heartbeat: a dead path is noticed within 15 s.
 export const pingIntervalMs = 5_000;
@@ -46,11 +61,26 @@ export const lanesPerAgentMax = 64;
 // Identity and statements
 export const identityChangesMax = 64;
 export const identityChainBytesMax = 64 * KiB;
+/** Until then a node must have rotated: a change out of date can't be followed by another. */
+export const identityLifeMs = 365 * 24 * 3_600_000;
+/** Former X25519 keys that a node keeps to open what was sealed to them before a rotation. */
+export const formerAgreementKeysMax = 4;
 export const statementBytesMax = 1 * MiB;
+/** A `mercury-message` around the largest body: 4/3 of it, and 22 KiB for claims, header and signature. */
+export const messageStatementBytesMax = 1_420 * KiB;
+/** The largest statement, sealed: 4/3 of it, and 6 KiB for the header. Leaves 148 KiB of a session message. */
+export const sealedBytesMax = 1_900 * KiB;
+/** Attributes of one credential, and characters of one text in them. */
+export const attributesMax = 64;
+export const attributeLengthMax = 512;
 export const clockLeewayMs = 60_000;
 export const headerLifeMs = 60_000;
 export const credentialLifeMs = 3_600_000;
 export const enrollmentTokenLifeMs = 24 * 3_600_000;
+/** Characters of an enrollment token: a 512-byte gateway address and what else is in it. */
+export const enrollmentTokenLengthMax = 1_024;
+/** Bytes of the refusal that Solaris answers under a MAC. */
+export const answerBytesMax = 512;
 
 // Before authentication, at Nexus
 export const openingsPerAddressPerMinute = 120;
@@ -70,4 +100,12 @@ export const statusIntervalMinMs = 100;
 if (recordPlaintextBytesMax + 16 > noiseMessageBytesMax) throw new RangeError("a record must fit a Noise message");
 if (pingIntervalMs + pingTimeoutMs > 15_000) throw new RangeError("a dead path must be noticed within 15 s");
 if (bodyBytesMax >= sessionMessageBytesMax) throw new RangeError("a body must fit a session message");
+if (bodyBytesMax * (4 / 3) + 16 * KiB > messageStatementBytesMax)
+  throw new RangeError("a body must fit a message statement");
+if (Math.max(statementBytesMax, messageStatementBytesMax) * (4 / 3) + 2 * KiB > sealedBytesMax)
+  throw new RangeError("every statement must fit when sealed");
+if (sealedBytesMax + 64 * KiB > sessionMessageBytesMax) throw new RangeError("a sealed one must fit a session message");
+if (streamsPerLinkMax * streamInitialCreditBytes > linkCreditMax / 2)
+  throw new RangeError("new streams must leave half of the link's credit to those that need more");
+if (unackedBytesMax > wireBufferedBytesMax / 2) throw new RangeError("what is unacknowledged must fit the wire's queue");
 if (streamCreditBytes > linkCreditMax) throw new RangeError("one stream must fit its link's credit");
