@@ -108,7 +108,7 @@ const openSession = z.strictObject({
     .optional(),
 });
 
-/** `POST /nexus/v1/digest`, once a second: what changed; `full` once a minute: all that is open. Answer 204. */
+/** `POST /nexus/v1/digest`, once a second: what changed; `full` once a minute: all that is open. Answer: `digestAnswerSchema` or 204. */
 export const digestSchema = z.strictObject({
   nexus: identifierSchema,
   full: z.boolean(),
@@ -130,8 +130,20 @@ export const digestSchema = z.strictObject({
     .max(10_000),
 });
 
+/**
+ * Answer to a digest: 200 with the sessions of this replica that must end now and why (`revoked`, `suspended`,
+ * `licence_expired`, …), named again with each digest until they have ended; or 204 = none.
+ */
+export const digestAnswerSchema = z.strictObject({
+  end: z
+    .array(z.strictObject({ agentId: nameSchema, code: codeSchema }))
+    .max(20_000)
+    .default([]),
+});
+
 export type StartAnswer = z.infer<typeof startAnswerSchema>;
 export type AuthorizeAnswer = z.infer<typeof authorizeAnswerSchema>;
 export type RefreshAnswer = z.infer<typeof refreshAnswerSchema>;
 export type Digest = z.infer<typeof digestSchema>;
+export type DigestAnswer = z.infer<typeof digestAnswerSchema>;
 export type OpenSession = z.infer<typeof openSession>;
