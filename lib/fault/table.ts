@@ -58,6 +58,12 @@ const rows = {
   closed: { scope: "passing", retry: true, status: 503, text: "Closed." },
   // Enrollment and opening
   token_invalid: { scope: "caller", retry: false, status: 401, text: "This enrollment token is not valid." },
+  token_damaged: {
+    scope: "caller",
+    retry: false,
+    status: 400,
+    text: "This enrollment token was edited or cut off: copy it again.",
+  },
   token_expired: { scope: "caller", retry: false, status: 401, text: "This enrollment token is out of date." },
   token_used: {
     scope: "caller",
