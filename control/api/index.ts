@@ -1,0 +1,14 @@
+/**
+ * The HTTP frame. A slice's `routes.ts` exports `xRoutes(deps)`, a router made of
+ * `router.post(path, operation({…}), idParam(…), body(schema), handler)`; its answers never hold a secret unless it is
+ * shown once on purpose. Throw a `Fault`: it leaves as problem+json.
+ */
+export { type ApiOptions, makeApi } from "./app.ts";
+export { bearer, type FindPrincipal } from "./authenticate.ts";
+export { type ApiContext, type ApiEnv, newRouter, principalOf } from "./env.ts";
+export { idempotent } from "./idempotency.ts";
+export { type Operation, operation } from "./operation.ts";
+export { type Page, pageOf, pageQuery, toPage } from "./pages.ts";
+export { type Problem, problemOf, problemResponse, problemSchema } from "./problem.ts";
+export type { SliceDeps } from "./slice.ts";
+export { body, idParam, invalid, parseOrInvalid, query } from "./validate.ts";

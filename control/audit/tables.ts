@@ -1,0 +1,32 @@
+import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { bytes, json, time } from "../db/index.ts";
+
+/** What was done, by whom, to what; each row holds the hash of the one before. */
+export const auditEntries = sqliteTable(
+  "audit_entries",
+  {
+    number: integer().primaryKey(),
+    time: time().notNull(),
+    actor: text().notNull(),
+    action: text().notNull(),
+    subject: text(),
+    customerId: text("customer_id"),
+    detail: json<AuditDetail>().notNull(),
+    previous: bytes().notNull(),
+    hash: bytes().notNull(),
+  },
+  (table) => [
+    index("audit_by_customer").on(table.customerId, table.number),
+    index("audit_by_subject").on(table.subject, table.number),
+  ],
+);
+
+/** Signed heads of the chain: what the authority stands for from then on. */
+export const auditCheckpoints = sqliteTable("audit_checkpoints", {
+  number: integer().primaryKey(),
+  time: time().notNull(),
+  statement: text().notNull(),
+});
+
+/** Facts of an audit entry: never a secret, token, payload or row value. */
+export type AuditDetail = Readonly<Record<string, string | number | boolean | null>>;
