@@ -108,8 +108,9 @@ async function aeadKey(raw: Uint8Array): Promise<AeadKey> {
   const key = await crypto.subtle.importKey("raw", plainBytes(raw), "AES-GCM", false, ["encrypt", "decrypt"]);
   return {
     async seal(nonce, additionalData, plaintext) {
-      const sealed = crypto.subtle.encrypt(gcm(nonce, additionalData), key, plainBytes(plaintext));
-      return new Uint8Array(await sealed);
+      const algorithm = gcm(nonce, additionalData);
+      demandBytes("plaintext", plaintext);
+      return new Uint8Array(await crypto.subtle.encrypt(algorithm, key, plainBytes(plaintext)));
     },
     async open(nonce, additionalData, ciphertext) {
       const algorithm = gcm(nonce, additionalData);
