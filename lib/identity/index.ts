@@ -14,4 +14,4 @@ export { type Recipient, recipientOf, seal, unsealedText } from "./seal.ts";
 export { decodeSecrets, encodeSecrets, type IdentitySecrets, withoutFormer } from "./secrets.ts";
 export { makeUnseal, sealedKid, type Unseal } from "./unseal.ts";
 export { isExtension, type VerifiedIdentity } from "./verified-identity.ts";
-export { type IdentityExpectation, verifyIdentity } from "./verify-identity.ts";
+export { checkInDate, type IdentityExpectation, verifyIdentity } from "./verify-identity.ts";

@@ -73,7 +73,8 @@ async function checkSignatures(
   }
 }
 
-function checkInDate({ createdMs, expiresMs }: IdentityChange, now: number): void {
+/** Faults `clock` and `identity_expired` unless the change is in date at `now` (ms), give or take the leeway. */
+export function checkInDate({ createdMs, expiresMs }: IdentityChange, now: number): void {
   if (createdMs > now + clockLeewayMs) throw new Fault("clock", "an identity change from the future");
   if (expiresMs + clockLeewayMs <= now) throw new Fault("identity_expired");
 }
