@@ -5,6 +5,7 @@
  */
 export { type ApiOptions, makeApi } from "./app.ts";
 export { bearer, type FindPrincipal } from "./authenticate.ts";
+export { etag, ifMatch } from "./entity-tag.ts";
 export { type ApiContext, type ApiEnv, newRouter, principalOf } from "./env.ts";
 export { idempotent } from "./idempotency.ts";
 export { type Operation, operation } from "./operation.ts";

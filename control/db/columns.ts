@@ -20,7 +20,8 @@ export const sealed = customType<{ data: Sealed; driverData: Uint8Array }>({
 export const time = (name?: string) => (name === undefined ? integer() : integer(name));
 
 /** A value kept as JSON text; `T` is what its own schema checked on the way in. */
-export const json = <T>() => text({ mode: "json" }).$type<T>();
+export const json = <T>(name?: string) =>
+  (name === undefined ? text({ mode: "json" }) : text(name, { mode: "json" })).$type<T>();
 
 function ownBytes(value: Uint8Array): Bytes {
   return new Uint8Array(value);

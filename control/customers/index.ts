@@ -1,0 +1,6 @@
+/** Customers and their licences. */
+export { type LicenceRow, licenceById } from "./repo.ts";
+export { customerRoutes } from "./routes.ts";
+export { enteredAttributesSchema, licenceAttributes, licenceProblem } from "./rules.ts";
+export { findCustomer, licenceForAgent } from "./service.ts";
+export { customers, licences } from "./tables.ts";
