@@ -1,0 +1,90 @@
+import type { Cancel, Clock } from "#lib/clock";
+import { asFault, Fault } from "#lib/fault";
+import type { Log } from "#lib/log";
+import type { RevocationList } from "./revocation-list.ts";
+
+const everyMs = 1_000;
+/** A Nexus that could not learn the list's number for this long admits nobody (DESIGN §5). */
+const staleMs = 5_000;
+
+/** What the watch asks. */
+export interface RevocationSources {
+  /** The list's number as the broker has it; undefined when it has none. Rejects when the broker can't be read. */
+  number(): Promise<number | undefined>;
+  /** Has the list taken from Solaris, which is its source. */
+  fetch(): Promise<void>;
+}
+
+/** Reads the number of the revocation list each second, and fetches the list when it is newer than the one held. */
+export class RevocationWatch implements Disposable {
+  readonly #clock: Clock;
+  readonly #list: RevocationList;
+  readonly #sources: RevocationSources;
+  readonly #log: Log;
+  #cancel: Cancel = () => undefined;
+  #currentAtMs: number | undefined;
+  #looking: Promise<void> | undefined;
+  #again = false;
+  #stopped = false;
+
+  constructor(clock: Clock, list: RevocationList, sources: RevocationSources, log: Log) {
+    this.#clock = clock;
+    this.#list = list;
+    this.#sources = sources;
+    this.#log = log;
+  }
+
+  /** Whether the list held was the newest within the last 5 s. */
+  get current(): boolean {
+    return this.#currentAtMs !== undefined && this.#clock.monotonic() - this.#currentAtMs <= staleMs;
+  }
+
+  /** Looks now, then each second. */
+  start(): Promise<void> {
+    return this.look();
+  }
+
+  /** Looks now: after a reconnect, or when a peer's credential names a newer list. */
+  look(): Promise<void> {
+    if (this.#looking !== undefined) {
+      this.#again = true;
+      return this.#looking;
+    }
+    this.#cancel();
+    this.#looking = this.#look().finally(() => {
+      this.#looking = undefined;
+      if (this.#stopped) return;
+      const delayMs = this.#again ? 0 : everyMs;
+      this.#again = false;
+      this.#cancel = this.#clock.after(delayMs, () => void this.look());
+    });
+    return this.#looking;
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopped = true;
+    this.#cancel();
+  }
+
+  async #look(): Promise<void> {
+    const beganMs = this.#clock.monotonic();
+    try {
+      const number = await within(this.#clock, staleMs, this.#sources.number());
+      if (number === undefined || number > this.#list.number) await this.#sources.fetch();
+      if (this.#list.number === 0 || this.#list.number < (number ?? 0))
+        throw new Fault("unavailable", "Solaris has no list as new as the broker says");
+      this.#currentAtMs = beganMs;
+    } catch (error) {
+      const fault = asFault(error, "broker");
+      this.#log.warn("the revocation list can't be checked", { code: fault.code, reason: fault.message });
+    }
+  }
+}
+
+/** `work`, or Fault `timeout` when it takes longer than `timeoutMs`. */
+function within<T>(clock: Clock, timeoutMs: number, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.after(timeoutMs, () => reject(new Fault("timeout")));
+    work.then(resolve, reject).finally(cancel);
+  });
+}
