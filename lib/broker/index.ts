@@ -1,0 +1,24 @@
+/** Durable delivery in both directions (DESIGN §5): one port, on NATS JetStream or in one libSQL file. Layer 3. */
+export type {
+  Broker,
+  CommandQueue,
+  Cursor,
+  Destination,
+  DownLane,
+  Entry,
+  EventLane,
+  Heard,
+  Lease,
+  OpenOptions,
+  OpenSource,
+  Receipt,
+  Source,
+  Topic,
+  Unlisten,
+  UpLane,
+  Usage,
+  Value,
+  ValueName,
+} from "./broker.ts";
+export { type EmbeddedBrokerOptions, embeddedBroker } from "./embedded/embedded-broker.ts";
+export { type NatsBrokerOptions, natsBroker, type StreamSizes } from "./nats/nats-broker.ts";
