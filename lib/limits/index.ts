@@ -82,6 +82,15 @@ export const enrollmentTokenLengthMax = 1_024;
 /** Bytes of the refusal that Solaris answers under a MAC. */
 export const answerBytesMax = 512;
 
+// Key management
+export const keyNameLengthMax = 200;
+/** A process begins a new data key after this, or after so many seals: random 96-bit nonces stay distinct (SP 800-38D §8.3). */
+export const dataKeyLifeMs = 7 * 24 * 3_600_000;
+export const dataKeySealsMax = 2 ** 30;
+/** A data key that was unwrapped to open something is held this long, and at most so many are. */
+export const dataKeyHeldMs = 3_600_000;
+export const dataKeysHeldMax = 256;
+
 // Before authentication, at Nexus
 export const openingsPerAddressPerMinute = 120;
 export const openingsPendingMax = 2_000;
@@ -90,6 +99,12 @@ export const authorizationHeaderBytesMax = 4 * KiB;
 export const enrollmentBodyBytesMax = 64 * KiB;
 
 // Delivery
+/** Messages of one `:batch` request, and its bytes: base64 of some full bodies beside many small ones. */
+export const pushBatchMessagesMax = 500;
+export const pushBatchBytesMax = 8 * MiB;
+/** Bodies that wait in one Solaris for their lane's publish; past it pushes are told to come later. */
+export const pushWaitingBytesMax = 64 * MiB;
+export const pushWaitingLaneBytesMax = 16 * MiB;
 export const deliveryTries = 5;
 export const laneAgeMaxMs = 7 * 24 * 3_600_000;
 export const idempotencyKeyLifeMs = 24 * 3_600_000;
@@ -107,5 +122,6 @@ if (Math.max(statementBytesMax, messageStatementBytesMax) * (4 / 3) + 2 * KiB > 
 if (sealedBytesMax + 64 * KiB > sessionMessageBytesMax) throw new RangeError("a sealed one must fit a session message");
 if (streamsPerLinkMax * streamInitialCreditBytes > linkCreditMax / 2)
   throw new RangeError("new streams must leave half of the link's credit to those that need more");
-if (unackedBytesMax > wireBufferedBytesMax / 2) throw new RangeError("what is unacknowledged must fit the wire's queue");
+if (unackedBytesMax > wireBufferedBytesMax / 2)
+  throw new RangeError("what is unacknowledged must fit the wire's queue");
 if (streamCreditBytes > linkCreditMax) throw new RangeError("one stream must fit its link's credit");

@@ -119,6 +119,22 @@ CREATE TABLE `audit_entries` (
 
 CREATE INDEX `audit_by_customer` ON `audit_entries` (`customer_id`,`number`);
 CREATE INDEX `audit_by_subject` ON `audit_entries` (`subject`,`number`);
+CREATE TABLE `audit_summaries` (
+	`source` text NOT NULL,
+	`minute` integer NOT NULL,
+	`entry` integer NOT NULL,
+	PRIMARY KEY(`source`, `minute`)
+);
+
+CREATE TABLE `kms_uses` (
+	`minute` integer NOT NULL,
+	`operation` text NOT NULL,
+	`key` text NOT NULL,
+	`purpose` text NOT NULL,
+	`count` integer NOT NULL,
+	PRIMARY KEY(`minute`, `operation`, `key`, `purpose`)
+);
+
 CREATE TABLE `authority_chains` (
 	`length` integer PRIMARY KEY NOT NULL,
 	`identifier` text NOT NULL,
@@ -134,6 +150,24 @@ CREATE TABLE `revocation_lists` (
 	`created_at` integer NOT NULL
 );
 
+CREATE TABLE `commands` (
+	`id` text PRIMARY KEY NOT NULL,
+	`customer_id` text NOT NULL,
+	`agent_id` text NOT NULL,
+	`name` text NOT NULL,
+	`detail` text NOT NULL,
+	`created_at` integer NOT NULL,
+	`created_by` text NOT NULL,
+	`expires_at` integer NOT NULL,
+	`answered_at` integer,
+	`ok` integer,
+	`code` text,
+	`reason` text,
+	`result` blob
+);
+
+CREATE INDEX `commands_by_agent` ON `commands` (`agent_id`,`id`);
+CREATE INDEX `commands_by_customer` ON `commands` (`customer_id`,`id`);
 CREATE TABLE `customers` (
 	`id` text PRIMARY KEY NOT NULL,
 	`name` text NOT NULL,
@@ -166,6 +200,62 @@ CREATE UNIQUE INDEX `licences_key_hash_unique` ON `licences` (`key_hash`);
 CREATE INDEX `licences_by_customer` ON `licences` (`customer_id`,`id`);
 CREATE INDEX `licences_by_suspension` ON `licences` (`suspended_at`);
 CREATE INDEX `licences_by_end` ON `licences` (`valid_until`);
+CREATE TABLE `desired_reports` (
+	`agent_id` text PRIMARY KEY NOT NULL,
+	`number` integer NOT NULL,
+	`skipped` integer,
+	`items` text NOT NULL,
+	`at` integer NOT NULL
+);
+
+CREATE TABLE `desired_states` (
+	`agent_id` text NOT NULL,
+	`number` integer NOT NULL,
+	`kid` text,
+	`statement` text,
+	`versions` text NOT NULL,
+	`created_at` integer NOT NULL,
+	`published_at` integer,
+	PRIMARY KEY(`agent_id`, `number`)
+);
+
+CREATE INDEX `desired_states_unpublished` ON `desired_states` (`agent_id`) WHERE published_at IS NULL AND statement IS NOT NULL;
+CREATE INDEX `desired_states_by_time` ON `desired_states` (`created_at`);
+CREATE TABLE `plugin_versions` (
+	`agent_id` text NOT NULL,
+	`name` text NOT NULL,
+	`version` integer NOT NULL,
+	`type` text NOT NULL,
+	`enabled` integer NOT NULL,
+	`shown` text NOT NULL,
+	`config` blob NOT NULL,
+	`lane` text NOT NULL,
+	`receive_schema` text,
+	`restores` integer,
+	`deleted` integer NOT NULL,
+	`created_at` integer NOT NULL,
+	`created_by` text NOT NULL,
+	PRIMARY KEY(`agent_id`, `name`, `version`)
+);
+
+CREATE INDEX `plugin_versions_by_time` ON `plugin_versions` (`created_at`);
+CREATE TABLE `plugins` (
+	`agent_id` text NOT NULL,
+	`name` text NOT NULL,
+	`customer_id` text NOT NULL,
+	`version` integer NOT NULL,
+	`type` text NOT NULL,
+	`enabled` integer NOT NULL,
+	`shown` text NOT NULL,
+	`lane` text NOT NULL,
+	`receive_schema` text,
+	`updated_at` integer NOT NULL,
+	`updated_by` text NOT NULL,
+	`deleted_at` integer,
+	PRIMARY KEY(`agent_id`, `name`)
+);
+
+CREATE INDEX `plugins_by_customer` ON `plugins` (`customer_id`,`agent_id`,`name`);
 CREATE TABLE `gateways` (
 	`id` text PRIMARY KEY NOT NULL,
 	`name` text NOT NULL,
@@ -344,6 +434,26 @@ CREATE TABLE `agent_presence` (
 	`plugins` text
 );
 
+CREATE TABLE `sessions` (
+	`agent_id` text NOT NULL,
+	`slot` integer NOT NULL,
+	`epoch` integer NOT NULL,
+	`nexus` text NOT NULL,
+	`address` text NOT NULL,
+	`since` integer NOT NULL,
+	`seen_at` integer NOT NULL,
+	`version` text NOT NULL,
+	`platform` text NOT NULL,
+	`hostname` text NOT NULL,
+	`rtt_last_ms` real,
+	`rtt_p50_ms` real,
+	`rtt_p99_ms` real,
+	`bytes_up` integer NOT NULL,
+	`bytes_down` integer NOT NULL,
+	PRIMARY KEY(`agent_id`, `slot`)
+);
+
+CREATE INDEX `sessions_by_nexus` ON `sessions` (`nexus`);
 CREATE TABLE `openings` (
 	`id` text PRIMARY KEY NOT NULL,
 	`agent_id` text NOT NULL,
@@ -365,32 +475,10 @@ CREATE TABLE `refusals` (
 	`subject` text NOT NULL,
 	`verified` integer NOT NULL,
 	`count` integer NOT NULL,
-	`summarized_at` integer,
 	PRIMARY KEY(`minute`, `address`, `code`, `subject`, `verified`)
 );
 
 CREATE INDEX `refusals_by_subject` ON `refusals` (`subject`,`minute`);
-CREATE INDEX `refusals_by_summary` ON `refusals` (`summarized_at`,`minute`);
-CREATE TABLE `sessions` (
-	`agent_id` text NOT NULL,
-	`slot` integer NOT NULL,
-	`epoch` integer NOT NULL,
-	`nexus` text NOT NULL,
-	`address` text NOT NULL,
-	`since` integer NOT NULL,
-	`seen_at` integer NOT NULL,
-	`version` text NOT NULL,
-	`platform` text NOT NULL,
-	`hostname` text NOT NULL,
-	`rtt_last_ms` real,
-	`rtt_p50_ms` real,
-	`rtt_p99_ms` real,
-	`bytes_up` integer NOT NULL,
-	`bytes_down` integer NOT NULL,
-	PRIMARY KEY(`agent_id`, `slot`)
-);
-
-CREATE INDEX `sessions_by_nexus` ON `sessions` (`nexus`);
 CREATE TABLE `used_headers` (
 	`id` text PRIMARY KEY NOT NULL,
 	`until` integer NOT NULL

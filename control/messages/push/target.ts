@@ -1,0 +1,58 @@
+import { Fault } from "#lib/fault";
+import type { Statement } from "#lib/runtime";
+import { demandCustomer, type Principal } from "../../access/principal.ts";
+import type { Db } from "../../db/index.ts";
+import type { Lane, Lanes } from "../../lanes/index.ts";
+
+/** Where a push goes, and whose allowance it uses. */
+export interface PushTarget {
+  readonly lane: Lane;
+  readonly licence: { readonly id: string; readonly rateLimitRpm: number };
+}
+
+interface TargetRow {
+  readonly customerId: string;
+  readonly revokedAt: number | null;
+  readonly plugin: string | null;
+  readonly licenceId: string;
+  readonly rateLimitRpm: number;
+}
+
+/**
+ * The lane behind these names. Faults: `not_found` (no such agent, or another customer's), `unknown_plugin`, `revoked`.
+ * A suspended licence is no reason to refuse: what is pushed waits until its sessions open again.
+ */
+export async function findTarget(
+  deps: { readonly db: Db; readonly lanes: Lanes },
+  by: Principal,
+  agentId: string,
+  plugin: string,
+): Promise<PushTarget> {
+  const [row] = await deps.db.read<TargetRow>(
+    `SELECT a.customer_id AS customerId, a.revoked_at AS revokedAt, p.name AS plugin, l.id AS licenceId,
+        l.rate_limit_rpm AS rateLimitRpm
+      FROM agents a JOIN licences l ON l.id = a.licence_id
+        LEFT JOIN plugins p ON p.agent_id = a.id AND p.name = ? AND p.deleted_at IS NULL
+      WHERE a.id = ?`,
+    [plugin, agentId],
+  );
+  if (row === undefined) throw new Fault("not_found");
+  demandCustomer(by, row.customerId);
+  if (row.revokedAt !== null) throw new Fault("revoked");
+  if (row.plugin === null) throw new Fault("unknown_plugin");
+  const lane = await deps.lanes.of({ customerId: row.customerId, agentId, plugin });
+  return { lane, licence: { id: row.licenceId, rateLimitRpm: row.rateLimitRpm } };
+}
+
+/**
+ * Stands first in the set that reserves messages: what was true when the request came must be true when its rows are
+ * written. Fault `conflict`, `expectation` 0, otherwise.
+ */
+export function targetGate(lane: Lane): Statement {
+  return {
+    sql: `SELECT 1 FROM agents a JOIN plugins p ON p.agent_id = a.id
+      WHERE a.id = ? AND a.revoked_at IS NULL AND p.name = ? AND p.deleted_at IS NULL`,
+    params: [lane.agentId, lane.plugin],
+    expect: 1,
+  };
+}

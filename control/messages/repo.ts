@@ -1,0 +1,151 @@
+import type { Statement } from "#lib/runtime";
+import type { Db, Sealed } from "../db/index.ts";
+import { type MessageState, type Outcome, placesPerEntry, positionOf, stateOf } from "./message-state.ts";
+
+/** A message with all that its state follows from. */
+export interface MessageRow {
+  readonly place: number;
+  readonly id: string;
+  readonly lane: number;
+  readonly agentId: string;
+  readonly plugin: string;
+  readonly size: number;
+  readonly contentType: string | null;
+  /** Lower-case hex; null for a message without a key. */
+  readonly bodyHash: string | null;
+  readonly replays: string | null;
+  readonly outcome: Outcome | null;
+  readonly code: string | null;
+  readonly reason: string | null;
+  readonly tries: number | null;
+  readonly outcomeAt: number | null;
+  readonly createdAt: number;
+  readonly stream: string | null;
+  readonly position: number | null;
+  readonly state: MessageState;
+}
+
+type RawRow = Omit<MessageRow, "state" | "position"> & {
+  readonly seq: number | null;
+  readonly stored: number | null;
+  readonly applied: number | null;
+};
+
+const rowSql = `SELECT m.place, m.id, m.lane, n.agent_id AS agentId, n.plugin, m.size, m.content_type AS contentType,
+    lower(hex(m.body_hash)) AS bodyHash, m.replays, m.outcome, m.code, m.reason, m.tries, m.outcome_at AS outcomeAt,
+    e.created_at AS createdAt, e.stream, e.seq, s.stored, s.applied
+  FROM messages m JOIN push_entries e ON e.id = m.place / ${placesPerEntry} JOIN lanes n ON n.id = m.lane
+    LEFT JOIN lane_streams s ON s.lane = m.lane AND s.stream = e.stream`;
+
+function toRow({ seq, stored, applied, ...raw }: RawRow): MessageRow {
+  const position = seq === null ? null : positionOf(seq, raw.place % placesPerEntry);
+  const site = stored === null || applied === null ? undefined : { stored, applied };
+  const bodyHash = raw.bodyHash === "" ? null : raw.bodyHash;
+  return { ...raw, bodyHash, position, state: stateOf({ outcome: raw.outcome, position }, site) };
+}
+
+/** Messages of one lane by id. */
+export async function messagesOfLane(db: Db, lane: number, ids: readonly string[]): Promise<MessageRow[]> {
+  const rows = await db.read<RawRow>(`${rowSql} WHERE m.lane = ? AND m.id IN (SELECT value FROM json_each(?))`, [
+    lane,
+    JSON.stringify(ids),
+  ]);
+  return rows.map(toRow);
+}
+
+/** Messages by id, whatever their lane. */
+export async function messagesById(db: Db, ids: readonly string[]): Promise<MessageRow[]> {
+  const rows = await db.read<RawRow>(`${rowSql} WHERE m.id IN (SELECT value FROM json_each(?))`, [JSON.stringify(ids)]);
+  return rows.map(toRow);
+}
+
+/** What one broker entry reserves. */
+export interface Reservation {
+  readonly token: string;
+  readonly lane: number;
+  readonly createdAt: number;
+  readonly heldUntil: number;
+  readonly entry: Sealed;
+  /** In the entry's order. */
+  readonly messages: readonly ReservedMessage[];
+}
+
+export interface ReservedMessage {
+  readonly id: string;
+  readonly size: number;
+  readonly contentType: string | null;
+  /** Lower-case hex. */
+  readonly bodyHash: string | null;
+  readonly replays: string | null;
+  /** The place of the row that is there already: it moves, when it is still as it was. */
+  readonly formerPlace: number | undefined;
+}
+
+const entryId = "(SELECT id FROM push_entries WHERE token = ?)";
+
+/**
+ * Rows of an entry and its messages. Fault `conflict` when an id is taken meanwhile (`constraint`) or a row that should
+ * move has moved (`expectation`).
+ */
+export function reserve(reservation: Reservation): Statement[] {
+  const { token, lane, createdAt, heldUntil, entry, messages } = reservation;
+  const indexed = messages.map((message, index) => ({ ...message, index }));
+  const fresh = indexed.filter(({ formerPlace }) => formerPlace === undefined);
+  const rows = fresh.map((row) => [row.index, row.id, row.size, row.contentType, row.bodyHash, row.replays]);
+  const moved = indexed.flatMap(({ id, index, formerPlace }): Statement[] =>
+    formerPlace === undefined
+      ? []
+      : [
+          {
+            sql: `UPDATE messages SET place = ${entryId} * ${placesPerEntry} + ? WHERE place = ? AND id = ? AND outcome IS NULL`,
+            params: [token, index, formerPlace, id],
+            expect: 1,
+          },
+        ],
+  );
+  return [
+    {
+      sql: "INSERT INTO push_entries (token, lane, count, created_at, held_until, entry) VALUES (?, ?, ?, ?, ?, ?)",
+      params: [token, lane, messages.length, createdAt, heldUntil, entry],
+    },
+    {
+      sql: `INSERT INTO messages (place, id, lane, size, content_type, body_hash, replays)
+        SELECT ${entryId} * ${placesPerEntry} + (value ->> 0), value ->> 1, ?, value ->> 2, value ->> 3,
+          unhex(value ->> 4), value ->> 5 FROM json_each(?)`,
+      params: [token, lane, JSON.stringify(rows)],
+      expect: fresh.length,
+    },
+    ...moved,
+  ];
+}
+
+/** Undoes a reservation that was not published: new rows go, moved ones go back. */
+export function release(reservation: Reservation): Statement[] {
+  const { token, messages } = reservation;
+  const back = messages.flatMap(({ id, formerPlace }, index): Statement[] =>
+    formerPlace === undefined
+      ? []
+      : [
+          {
+            sql: `UPDATE messages SET place = ? WHERE place = ${entryId} * ${placesPerEntry} + ? AND id = ?`,
+            params: [formerPlace, token, index, id],
+          },
+        ],
+  );
+  return [
+    ...back,
+    {
+      sql: `DELETE FROM messages WHERE place >= ${entryId} * ${placesPerEntry} AND place < (${entryId} + 1) * ${placesPerEntry}`,
+      params: [token, token],
+    },
+    { sql: "DELETE FROM push_entries WHERE token = ?", params: [token] },
+  ];
+}
+
+/** Writes where the broker put the entry; the sealed copy is not needed any more. */
+export function place(token: string, stream: string, seq: number): Statement {
+  return {
+    sql: "UPDATE push_entries SET stream = ?, seq = ?, entry = NULL WHERE token = ?",
+    params: [stream, seq, token],
+  };
+}
