@@ -1,0 +1,55 @@
+import { fromHex, hex, utf8 } from "#lib/bytes";
+import { idempotencyKeyLifeMs } from "#lib/limits";
+import type { Database, Statement } from "#lib/runtime";
+
+/**
+ * A repeated key may be published again under its id for 24 h of broker time (DESIGN §4). Ids are kept in spans of a
+ * little more; the span of a message and the one before are asked, so every id is known for at least one span.
+ */
+export const seenSpanMs = idempotencyKeyLifeMs + 2 * 3_600_000;
+
+const spanOf = (brokerTime: number) => Math.floor(brokerTime / seenSpanMs);
+
+/** Ids as blobs: 16 bytes where they are 32 hex digits, else their text; told apart by length and a first byte. */
+function idHex(id: string): string {
+  const short = id.length === 32 && /^[0-9a-f]{32}$/.test(id) ? fromHex(id) : undefined;
+  return short === undefined ? `01${hex(utf8(id))}` : hex(short);
+}
+
+/** Which of `ids` were stored before in this lane, `brokerTime` being when the broker took them. */
+export async function seenAmong(
+  database: Database,
+  lane: number,
+  brokerTime: number,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
+  const span = spanOf(brokerTime);
+  const byHex = new Map(ids.map((id) => [idHex(id), id]));
+  const rows = await database.values(
+    `SELECT j.value FROM json_each(?) j CROSS JOIN seen s
+     WHERE s.lane = ? AND s.span IN (?, ?, ?) AND s.id = unhex(j.value)`,
+    [JSON.stringify([...byHex.keys()]), lane, span - 1, span, span + 1],
+  );
+  return new Set(rows.flatMap(([found]) => byHex.get(String(found)) ?? []));
+}
+
+/** Statements that remember `ids` and forget what is older than two spans. */
+export function rememberIds(lane: number, brokerTime: number, ids: readonly string[]): Statement[] {
+  if (ids.length === 0) return [];
+  const span = spanOf(brokerTime);
+  const sorted = ids.map(idHex).sort(); // near one another in the tree: fewer pages written
+  return [
+    {
+      sql: "INSERT OR IGNORE INTO seen (lane, span, id) SELECT ?, ?, unhex(value) FROM json_each(?)",
+      params: [lane, span, JSON.stringify(sorted)],
+    },
+  ];
+}
+
+/** Forgets ids of spans that nothing can repeat any more; some at a time, so that a commit stays short. */
+export function forgetIds(lane: number, brokerTime: number): Statement {
+  return {
+    sql: "DELETE FROM seen WHERE lane = ? AND span < ? AND id IN (SELECT id FROM seen WHERE lane = ? AND span < ? LIMIT 5000)",
+    params: [lane, spanOf(brokerTime) - 1, lane, spanOf(brokerTime) - 1],
+  };
+}
