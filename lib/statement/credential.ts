@@ -36,7 +36,7 @@ const credentialSchema = z.strictObject({
 });
 
 /** What Solaris says of a node, for an hour (PROTOCOL §3). Times in seconds, as in any JWT. */
-export type Credential = Readonly<z.infer<typeof credentialSchema>> & { readonly attrs: Attributes };
+export type Credential = Readonly<Omit<z.infer<typeof credentialSchema>, "attrs">> & { readonly attrs: Attributes };
 
 const kind = jsonKind<Credential>("mercury-credential", credentialSchema);
 
