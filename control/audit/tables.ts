@@ -1,4 +1,4 @@
-import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { bytes, json, time } from "../db/index.ts";
 
 /** What was done, by whom, to what; each row holds the hash of the one before. */
@@ -30,3 +30,25 @@ export const auditCheckpoints = sqliteTable("audit_checkpoints", {
 
 /** Facts of an audit entry: never a secret, token, payload or row value. */
 export type AuditDetail = Readonly<Record<string, string | number | boolean | null>>;
+
+/** Uses of keys in KMS per minute, written before the key is taken out. A digest of each minute enters the chain. */
+export const kmsUses = sqliteTable(
+  "kms_uses",
+  {
+    minute: time().notNull(),
+    operation: text().notNull(),
+    /** Name of the key. */
+    key: text().notNull(),
+    /** For what and for whom: `opening agt_… gtw_… 192.0.2.7`. */
+    purpose: text().notNull(),
+    count: integer().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.minute, table.operation, table.key, table.purpose] })],
+);
+
+/** Minutes whose counted rows (of a table named here) have entered the chain. */
+export const auditSummaries = sqliteTable(
+  "audit_summaries",
+  { source: text().notNull(), minute: time().notNull(), entry: integer().notNull() },
+  (table) => [primaryKey({ columns: [table.source, table.minute] })],
+);

@@ -1,13 +1,8 @@
 import { getTableName } from "drizzle-orm";
 import type { SQLiteColumn } from "drizzle-orm/sqlite-core";
-import { type Bytes, utf8 } from "#lib/bytes";
+import type { Bytes } from "#lib/bytes";
+import type { Kms } from "#lib/kms";
 import type { Sealed } from "./columns.ts";
-
-/** The two operations of KMS that sealed columns need. */
-export interface DataSealer {
-  sealData(context: Bytes, plaintext: Uint8Array): Promise<Bytes>;
-  openData(context: Bytes, sealed: Uint8Array): Promise<Bytes>;
-}
 
 /** A column declared with `sealed()`. */
 export type SealedColumn = SQLiteColumn & { readonly _: { readonly data: Sealed } };
@@ -20,8 +15,8 @@ export interface Seals {
   open(column: SealedColumn, row: string, sealed: Sealed): Promise<Bytes>;
 }
 
-export function makeSeals(kms: DataSealer): Seals {
-  const context = (column: SealedColumn, row: string) => utf8(`${getTableName(column.table)}.${column.name}/${row}`);
+export function makeSeals(kms: Pick<Kms, "sealData" | "openData">): Seals {
+  const context = (column: SealedColumn, row: string) => `${getTableName(column.table)}.${column.name}/${row}`;
   return {
     seal: async (column, row, plaintext) => (await kms.sealData(context(column, row), plaintext)) as Sealed, // the one maker of the brand
     open: (column, row, value) => kms.openData(context(column, row), value),
