@@ -10,6 +10,7 @@ import {
   type WireResult,
   type WireStatement,
 } from "./worker-protocol.ts";
+import { workerUrl } from "./worker-url.ts";
 import { WriteQueue } from "./write-queue.ts";
 
 interface Waiter {
@@ -33,7 +34,7 @@ export class DatabaseThread implements Database {
     this.#queue = new WriteQueue((sets) =>
       this.#ask((ticket) => ["write", ticket, sets.map((set) => this.#wire(set))]),
     );
-    this.#worker = new Worker(new URL("./database-worker.ts", import.meta.url).href);
+    this.#worker = new Worker(workerUrl());
     this.#worker.onmessage = (event: MessageEvent<WireAnswer>) => {
       const [ticket, outcomes] = event.data;
       const waiter = this.#waiters.get(ticket);

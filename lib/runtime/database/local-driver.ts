@@ -66,6 +66,11 @@ export class LocalDriver implements Driver {
 
   close(): void {
     this.#prepared.clear();
+    try {
+      this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch {
+      // Another process reads: the log stays for it, and for the next start.
+    }
     this.#database.close();
   }
 
