@@ -87,6 +87,8 @@ export const controlDownSchema = z.discriminatedUnion("type", [
     authority: chainSchema,
     revocations: statementSchema,
   }),
+  /** The Nexus' own credential was renewed: without it the channel ends when the one of the handshake runs out. */
+  z.strictObject({ type: z.literal("peer"), credential: statementSchema, authority: chainSchema }),
   /** A newer revocation list, pushed at once. */
   z.strictObject({ type: z.literal("revocations"), statement: statementSchema, authority: chainSchema }),
   /** A request was refused: which, and why. */
