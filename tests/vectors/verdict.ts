@@ -7,7 +7,7 @@ export type Verdict =
   | { readonly kind: "failed"; readonly name: string; readonly reason: string }
   | { readonly kind: "not applicable"; readonly reason: string };
 
-export const passed: Verdict = { kind: "passed" };
+const passed: Verdict = { kind: "passed" };
 
 export function notApplicable(reason: string): Verdict {
   return { kind: "not applicable", reason };
