@@ -14,7 +14,11 @@ export const recordWindow = 8;
 export const recordGapTimeoutMs = 1_000;
 /** A channel is replaced by a new handshake after this. */
 export const channelAgeMaxMs = 24 * 3_600_000;
+/** How long before that a link asks to be replaced. */
+export const channelAgeNoticeMs = 10 * 60_000;
 export const handshakeTimeoutMs = 10_000;
+/** Ciphertext that waits to be opened: what credit allows and a quarter for control frames and headers. */
+export const openingBytesMax = 10 * MiB;
 
 // Mux
 export const streamCreditBytes = 1 * MiB;
@@ -33,6 +37,15 @@ export const streamWriteBytesMax = 128 * KiB;
 export const unackedQueueMs = 40;
 /** Unacknowledged bytes whatever the rate: half of the wire's own queue. */
 export const unackedBytesMax = 8 * MiB;
+
+// Link
+/** Streams of the peer that wait for somebody to take them, and how long. */
+export const unclaimedStreamsMax = 64;
+export const unclaimedStreamMs = 10_000;
+/** What was written before a close has this long to leave. */
+export const closeTimeoutMs = 2_000;
+/** A peer's credential is looked at again this often at least: clocks jump. */
+export const expiryCheckMs = 5 * 60_000;
 
 // Wire
 /** Messages that came before anyone listened: a few handshake messages. */

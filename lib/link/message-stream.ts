@@ -1,0 +1,106 @@
+import type { z } from "zod";
+import { type Bytes, type CborValue, concat, decodeCbor, encodeCbor, uint32 } from "#lib/bytes";
+import { asFault, Fault } from "#lib/fault";
+import { sessionMessageBytesMax } from "#lib/limits";
+import type { MuxStream } from "#lib/mux";
+import { MessageGatherer } from "./message-gatherer.ts";
+
+/** Messages over a stream: each a 4-byte big-endian length and that many bytes of deterministic CBOR (PROTOCOL §7). */
+export interface MessageStream<Out, In> {
+  readonly stream: MuxStream;
+  /**
+   * Sends one message that fits the schema of this direction: anything else is a bug here (TypeError). Resolves when the
+   * stream takes more. Rejects like `MuxStream.write`; Fault `too_large` past `sessionMessageBytesMax`.
+   */
+  send(message: Out): Promise<void>;
+  /**
+   * Messages as they come; ends after the peer's `fin`. Throws Fault `malformed`, `invalid` or `too_large` for what is no
+   * message of the schema, after resetting the stream with that code; `stream_reset` or the link's fault otherwise.
+   */
+  receive(): AsyncIterableIterator<In>;
+  /** Says that no message follows. */
+  end(): void;
+}
+
+/** A message stream that sends what fits `outgoing` and takes what fits `incoming`. */
+export function messageStream<Out, In>(
+  stream: MuxStream,
+  { outgoing, incoming }: { readonly outgoing: z.ZodType<Out>; readonly incoming: z.ZodType<In> },
+): MessageStream<Out, In> {
+  return {
+    stream,
+    async send(message) {
+      const checked = outgoing.safeParse(message);
+      if (!checked.success) throw new TypeError(`a message that does not fit its schema: ${pathsOf(checked.error)}`);
+      await writeMessage(stream, checked.data);
+    },
+    receive: () => receiveFrom(stream, incoming),
+    end: () => stream.end(),
+  };
+}
+
+/** Below this a message is put behind its length in one piece; above, copying it costs more than a second piece. */
+const onePieceBytes = 4_096;
+
+async function writeMessage(stream: MuxStream, message: unknown): Promise<void> {
+  const body = encodeCbor(withoutUndefined(message));
+  if (body.length > sessionMessageBytesMax) throw new Fault("too_large", "a message longer than a stream carries");
+  if (body.length <= onePieceBytes) return stream.write(concat(uint32(body.length), body));
+  const prefix = stream.write(uint32(body.length)); // not waited for: nothing may come between the two
+  await Promise.all([prefix, stream.write(body)]);
+}
+
+async function* receiveFrom<In>(stream: MuxStream, schema: z.ZodType<In>): AsyncIterableIterator<In> {
+  const gatherer = new MessageGatherer();
+  for (let piece = await stream.read(); piece !== null; piece = await stream.read()) {
+    gatherer.add(piece);
+    for (;;) {
+      const message = resetOnFault(stream, () => {
+        const body = gatherer.next();
+        return body === undefined ? undefined : { value: parse(body, schema) };
+      });
+      if (message === undefined) break;
+      yield message.value;
+    }
+  }
+  resetOnFault(stream, () => gatherer.demandEmpty());
+}
+
+function resetOnFault<T>(stream: MuxStream, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    const fault = asFault(error, "malformed");
+    stream.reset(fault.code);
+    throw fault;
+  }
+}
+
+function parse<In>(body: Bytes, schema: z.ZodType<In>): In {
+  let value: unknown;
+  try {
+    value = decodeCbor(body);
+  } catch (cause) {
+    throw new Fault("malformed", "a message that is no deterministic CBOR", { cause });
+  }
+  const checked = schema.safeParse(value);
+  if (!checked.success) throw new Fault("invalid", `a message that does not fit its schema: ${pathsOf(checked.error)}`);
+  return checked.data;
+}
+
+/** Where a message does not fit, without what it holds. */
+function pathsOf(error: z.ZodError): string {
+  const paths = error.issues
+    .slice(0, 5)
+    .map(({ path, code }) => `${path.map(String).join(".").slice(0, 100)} (${code})`);
+  return paths.join(", ");
+}
+
+/** CBOR of ours has no undefined: optional fields that are not there are left out. */
+function withoutUndefined(value: unknown): CborValue {
+  if (Array.isArray(value)) return value.map(withoutUndefined);
+  if (value === null || typeof value !== "object" || value instanceof Uint8Array) return value as CborValue; // its schema allows nothing else
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, item]) => (item === undefined ? [] : [[name, withoutUndefined(item)]])),
+  );
+}

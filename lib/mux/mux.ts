@@ -1,0 +1,313 @@
+import type { Bytes } from "#lib/bytes";
+import type { Clock, Random } from "#lib/clock";
+import { Fault, type FaultCode } from "#lib/fault";
+import { linkCreditMax, streamsPerLinkMax } from "#lib/limits";
+import { CreditPot, ReceiveWindow } from "./credit.ts";
+import { Flight, type RoundTrips } from "./flight.ts";
+import { decodeFrame, type Frame, streamNameBytes } from "./frame.ts";
+import { Scheduler } from "./scheduler.ts";
+import { type MuxStream, resetFault, Stream, type StreamOwner } from "./stream.ts";
+
+/** What a mux tells its link. */
+export interface MuxEvents {
+  /** Something is to be sent: call `nextRecord` soon. Comes often. */
+  wake(): void;
+  /** The peer opened a stream. Without a handler it is reset with `not_found`. */
+  stream?(stream: MuxStream): void;
+  /** The peer takes no new streams, or (`final`) ends the channel; why, as a code that anyone may send. */
+  goaway(code: string, final: boolean): void;
+  /** The path is dead (Fault `timeout`). */
+  failed(fault: Fault): void;
+}
+
+export interface MuxOptions {
+  /** Which side of the channel this is: it numbers its streams odd (initiator) or even. */
+  readonly initiator: boolean;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly events: MuxEvents;
+  /** Unread bytes of all streams together; default and at most `linkCreditMax`. */
+  readonly creditBytes?: number;
+  /** Streams at a time, both sides' together; default `streamsPerLinkMax`. */
+  readonly streamsMax?: number;
+}
+
+/** Resets that wait to be sent: past them the peer opens faster than it listens, and the link ends (`limited`). */
+const controlFramesMax = 4 * streamsPerLinkMax;
+
+/**
+ * Many streams over one channel (PROTOCOL §7): plaintexts of records in, plaintexts of records out. Pure: it calls
+ * `wake` when there is something to take with `nextRecord`.
+ */
+export class Mux {
+  readonly #streams = new Map<number, Stream>();
+  readonly #options: MuxOptions;
+  readonly #events: MuxEvents;
+  readonly #flight: Flight;
+  readonly #scheduler: Scheduler;
+  readonly #pot: CreditPot;
+  readonly #owner: StreamOwner;
+  #nextNumber: number;
+  #peerNumber: number;
+  /** Since a goaway in either direction: nobody opens. */
+  #refusing = false;
+  #ended: Fault | undefined;
+
+  constructor(options: MuxOptions) {
+    this.#options = options;
+    this.#events = options.events;
+    this.#nextNumber = options.initiator ? 1 : 2;
+    this.#peerNumber = options.initiator ? 0 : -1;
+    this.#pot = new CreditPot(options.creditBytes ?? linkCreditMax, this.#streamsMax);
+    this.#flight = new Flight(options.clock, options.events.wake, options.events.failed);
+    this.#scheduler = new Scheduler(this.#flight, (stream) => this.#finSaid(stream));
+    this.#owner = {
+      wrote: (stream) => this.#changed(stream),
+      consumed: (stream) => this.#consumed(stream),
+      resetting: (stream, code) => this.#resetHere(stream, code),
+      settled: (stream) => this.#dropIfOver(stream),
+    };
+  }
+
+  /** Whether nothing that may be sent waits to be. */
+  get idle(): boolean {
+    return this.#scheduler.idle;
+  }
+
+  /** Streams that are open or hold unread bytes. */
+  get streams(): number {
+    return this.#streams.size;
+  }
+
+  /** Bytes of plaintext in both directions. */
+  get traffic(): { readonly sentBytes: number; readonly receivedBytes: number } {
+    return { sentBytes: this.#flight.sentBytes, receivedBytes: this.#flight.receivedBytes };
+  }
+
+  get roundTrips(): RoundTrips {
+    return this.#flight.stats();
+  }
+
+  /**
+   * Opens a stream under `name` (16 bytes; random by default; it must not name a live stream). Throws Fault `limited`
+   * past the number of streams, `draining` after a goaway, the link's fault once that has ended.
+   */
+  open(name: Bytes = this.#options.random(streamNameBytes)): MuxStream {
+    if (name.length !== streamNameBytes) throw new RangeError("a stream's name has 16 bytes");
+    if (this.#ended !== undefined) throw this.#ended;
+    if (this.#refusing) throw new Fault("draining", "no stream opens after a goaway");
+    if (this.#streams.size >= this.#streamsMax) throw new Fault("limited", "too many streams on this link");
+    const stream = this.#add(this.#nextNumber, name, false);
+    this.#nextNumber += 2;
+    stream.window.widen();
+    this.#scheduler.open(stream);
+    this.#events.wake();
+    return stream;
+  }
+
+  /** Sends a ping with the next record. */
+  ping(): void {
+    this.#flight.requestPing();
+  }
+
+  /** Tells the peer that no new streams are taken, or (`final`) that the channel ends. */
+  goaway(code: FaultCode, final = false): void {
+    this.#refusing = true;
+    this.#scheduler.goaway(final, code);
+    this.#events.wake();
+  }
+
+  /** Plaintext of the next record, undefined when nothing should go now; `full`: see `Scheduler.next`. */
+  nextRecord(full = false): Bytes | undefined {
+    return this.#ended === undefined ? this.#scheduler.next(full) : undefined;
+  }
+
+  /** Takes the plaintext of a record. Throws Fault (`frame_invalid`, `credit_exceeded`, `limited`): the link must end. */
+  receive(plaintext: Bytes): void {
+    this.#flight.received(plaintext.length);
+    let at = 0;
+    while (at < plaintext.length && this.#ended === undefined) {
+      const reading = decodeFrame(plaintext, at);
+      if (reading.status === "fault") throw reading.fault;
+      if (reading.status === "need") throw new Fault("frame_invalid", "a frame is cut off by its record");
+      this.#take(reading.frame, plaintext.length);
+      at = reading.end;
+    }
+  }
+
+  /** Ends every stream with `fault`: what was received before can still be read. */
+  end(fault: Fault): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = fault;
+    this.#flight.stop();
+    for (const stream of this.#streams.values()) stream.fail(fault, false);
+    this.#streams.clear();
+  }
+
+  get #streamsMax(): number {
+    return this.#options.streamsMax ?? streamsPerLinkMax;
+  }
+
+  #take(frame: Frame, recordBytes: number): void {
+    switch (frame.type) {
+      case "open":
+        this.#takeOpen(frame.stream, frame.name, frame.allowed);
+        break;
+      case "data":
+        this.#takeData(frame.stream, frame.data, recordBytes);
+        break;
+      case "credit":
+        this.#takeCredit(frame.stream, frame.received, frame.allowed);
+        break;
+      case "fin":
+        this.#takeFin(frame.stream, frame.length);
+        break;
+      case "reset":
+        this.#takeReset(frame.stream, frame.code);
+        break;
+      case "resume":
+        // Nothing is held beyond its channel yet: what is not held is reset (PROTOCOL §9).
+        this.#claimNumber(frame.stream);
+        this.#refuse(frame.stream, "not_found");
+        break;
+      case "ping":
+        this.#scheduler.pong(frame.number);
+        this.#events.wake();
+        break;
+      case "pong":
+        this.#flight.pong(frame.number, frame.received);
+        break;
+      case "goaway":
+        this.#refusing = true;
+        this.#events.goaway(frame.code, frame.final);
+        break;
+    }
+  }
+
+  #takeOpen(number: number, name: Bytes, allowed: number): void {
+    this.#claimNumber(number);
+    const refusal = this.#refusalOfOpen();
+    if (refusal !== undefined) {
+      this.#refuse(number, refusal);
+      return;
+    }
+    const stream = this.#add(number, name.slice(), true);
+    stream.sending.allowed = allowed;
+    if (stream.window.widen()) this.#scheduler.credit(stream);
+    this.#events.wake();
+    this.#events.stream?.(stream);
+  }
+
+  #refusalOfOpen(): FaultCode | undefined {
+    if (this.#refusing) return "draining";
+    if (this.#streams.size >= this.#streamsMax) return "limited";
+    return this.#events.stream === undefined ? "not_found" : undefined;
+  }
+
+  #takeData(number: number, data: Bytes, recordBytes: number): void {
+    const stream = this.#find(number);
+    if (stream === undefined) return;
+    if (!stream.step("hear-data")) throw new Fault("frame_invalid", "data after fin");
+    const { receiving, window } = stream;
+    if (receiving.received + data.length > window.allowed) throw new Fault("credit_exceeded");
+    const before = receiving.consumed;
+    receiving.take(data, recordBytes);
+    if (receiving.consumed !== before) this.#consumed(stream);
+  }
+
+  #takeCredit(number: number, received: number, allowed: number): void {
+    const stream = this.#find(number);
+    if (stream === undefined) return;
+    const { sending } = stream;
+    if (received > sending.sent || received < sending.acknowledged || allowed < sending.allowed)
+      throw new Fault("frame_invalid", "credit goes back, or acknowledges what was not sent");
+    sending.acknowledged = received;
+    sending.allowed = allowed;
+    this.#changed(stream);
+  }
+
+  #takeFin(number: number, length: number): void {
+    const stream = this.#find(number);
+    if (stream === undefined) return;
+    if (length !== stream.receiving.received) throw new Fault("frame_invalid", "fin at another length than came");
+    if (!stream.step("hear-fin")) throw new Fault("frame_invalid", "fin twice");
+    stream.window.close(length);
+    stream.receiving.end();
+    this.#dropIfOver(stream);
+  }
+
+  #takeReset(number: number, code: string): void {
+    const stream = this.#find(number);
+    if (stream === undefined) return;
+    stream.fail(resetFault("reset by the peer", code), true);
+    this.#drop(stream);
+  }
+
+  /** A live stream; undefined for one that is over, whose late frames mean nothing. Fault for one that never was. */
+  #find(number: number): Stream | undefined {
+    const stream = this.#streams.get(number);
+    if (stream !== undefined) return stream.over ? undefined : stream;
+    const ours = number % 2 === this.#nextNumber % 2;
+    if (ours ? number >= this.#nextNumber : number > this.#peerNumber)
+      throw new Fault("frame_invalid", "a frame of a stream that was never opened");
+    return undefined;
+  }
+
+  #claimNumber(number: number): void {
+    if (number !== this.#peerNumber + 2) throw new Fault("frame_invalid", "stream numbers ascend by 2");
+    this.#peerNumber = number;
+  }
+
+  #add(number: number, name: Bytes, remote: boolean): Stream {
+    const window = new ReceiveWindow(this.#pot, this.#options.clock.monotonic());
+    const stream = new Stream(number, name, remote, window, this.#owner);
+    this.#streams.set(number, stream);
+    return stream;
+  }
+
+  #refuse(number: number, code: FaultCode): void {
+    if (this.#scheduler.controlFrames >= controlFramesMax)
+      throw new Fault("limited", "the peer opens faster than it hears refusals");
+    this.#scheduler.reset(number, code);
+    this.#events.wake();
+  }
+
+  #changed(stream: Stream): void {
+    this.#scheduler.update(stream);
+    this.#events.wake();
+  }
+
+  #consumed(stream: Stream): void {
+    if (stream.over) {
+      this.#dropIfOver(stream);
+      return;
+    }
+    const { receiving, window, state } = stream;
+    const now = this.#options.clock.monotonic();
+    if (state === "got-fin" || !window.consume(receiving.consumed, now, this.#flight.roundTripMs)) return;
+    this.#scheduler.credit(stream);
+    this.#events.wake();
+  }
+
+  #finSaid(stream: Stream): void {
+    stream.step("say-fin");
+    this.#dropIfOver(stream);
+  }
+
+  #resetHere(stream: Stream, code: FaultCode): void {
+    this.#drop(stream);
+    if (this.#ended !== undefined) return;
+    this.#scheduler.reset(stream.number, code);
+    this.#events.wake();
+  }
+
+  #dropIfOver(stream: Stream): void {
+    if (stream.over && stream.receiving.unread === 0) this.#drop(stream);
+  }
+
+  #drop(stream: Stream): void {
+    stream.window.release();
+    this.#scheduler.remove(stream);
+    this.#streams.delete(stream.number);
+  }
+}

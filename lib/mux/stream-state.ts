@@ -1,0 +1,14 @@
+/**
+ * Where a stream stands: both ways open; our `fin` is said; theirs came; over (both, or a reset). What a frame or a
+ * call means in each state is this table and nothing else; an event that a state does not list is not possible
+ * there (from a peer: a fault).
+ */
+export type StreamState = "open" | "sent-fin" | "got-fin" | "over";
+export type StreamEvent = "say-fin" | "hear-fin" | "hear-data" | "reset";
+
+export const streamTransitions: Readonly<Record<StreamState, Readonly<Partial<Record<StreamEvent, StreamState>>>>> = {
+  open: { "say-fin": "sent-fin", "hear-fin": "got-fin", "hear-data": "open", reset: "over" },
+  "sent-fin": { "hear-fin": "over", "hear-data": "sent-fin", reset: "over" },
+  "got-fin": { "say-fin": "over", reset: "over" },
+  over: {},
+};
