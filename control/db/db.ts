@@ -25,8 +25,8 @@ export function makeDb(database: Database): Db {
 }
 
 /** `query` as a statement that must change exactly `rows` rows, or its whole set is undone (Fault `conflict`). */
-export function expecting(rows: number, query: Query): Statement {
-  return toStatement(query, rows);
+export function expecting(rows: number, query: Statement | Query): Statement {
+  return "toSQL" in query ? toStatement(query, rows) : { ...query, expect: rows };
 }
 
 export function asStatement(query: Statement | Query): Statement {

@@ -1,5 +1,6 @@
-import { and, eq, gt, isNull, or, sql } from "drizzle-orm";
+import { and, desc, eq, gt, isNull, or, sql } from "drizzle-orm";
 import type { Bytes } from "#lib/bytes";
+import type { Statement } from "#lib/runtime";
 import type { Db } from "../db/index.ts";
 import { gateways, nexusReplicas } from "./tables.ts";
 
@@ -49,16 +50,12 @@ export const revokeGatewayRow = (db: Db, id: string, revokedAt: number) =>
     .set({ revokedAt })
     .where(and(eq(gateways.id, id), isNull(gateways.revokedAt)));
 
-/** Registers a replica, or says that it was seen again. */
-export const upsertReplica = (db: Db, row: ReplicaRow) =>
-  db.query
-    .insert(nexusReplicas)
-    .values(row)
-    .onConflictDoUpdate({
-      target: nexusReplicas.identifier,
-      set: { seenAt: row.seenAt, version: row.version, hostname: row.hostname, expiresAt: row.expiresAt },
-      setWhere: eq(nexusReplicas.gatewayId, row.gatewayId),
-    });
+/** Registers a replica while its gateway is not revoked: changes one row, or none. */
+export const insertReplicaOfLive = (row: ReplicaRow): Statement => ({
+  sql: `INSERT INTO nexus_replicas (identifier, gateway_id, hostname, version, started_at, seen_at, expires_at)
+    SELECT ?, id, ?, ?, ?, ?, ? FROM gateways WHERE id = ? AND revoked_at IS NULL`,
+  params: [row.identifier, row.hostname, row.version, row.startedAt, row.seenAt, row.expiresAt, row.gatewayId],
+});
 
 export async function replicaById(db: Db, identifier: string): Promise<ReplicaRow | undefined> {
   const [row] = await db.query.select().from(nexusReplicas).where(eq(nexusReplicas.identifier, identifier)).limit(1);
@@ -70,8 +67,8 @@ export function replicasOf(db: Db, gatewayId: string): Promise<ReplicaRow[]> {
     .select()
     .from(nexusReplicas)
     .where(eq(nexusReplicas.gatewayId, gatewayId))
-    .orderBy(sql`${nexusReplicas.seenAt} DESC`)
-    .limit(100);
+    .orderBy(desc(nexusReplicas.seenAt))
+    .limit(1_000);
 }
 
 export const revokeReplicasOf = (db: Db, gatewayId: string, revokedAt: number) =>
