@@ -9,13 +9,13 @@ const staleMs = 5_000;
 
 /** What the watch asks. */
 export interface RevocationSources {
-  /** The list's number as the broker has it; undefined when it has none. Rejects when the broker can't be read. */
-  number(): Promise<number | undefined>;
+  /** Number of the list that the broker holds, which is offered to the list; undefined = none. Rejects when it can't be read. */
+  broker(): Promise<number | undefined>;
   /** Has the list taken from Solaris, which is its source. */
-  fetch(): Promise<void>;
+  solaris(): Promise<void>;
 }
 
-/** Reads the number of the revocation list each second, and fetches the list when it is newer than the one held. */
+/** Reads the list from the broker each second; asks Solaris when the broker names one that it does not prove. */
 export class RevocationWatch implements Disposable {
   readonly #clock: Clock;
   readonly #list: RevocationList;
@@ -69,8 +69,8 @@ export class RevocationWatch implements Disposable {
   async #look(): Promise<void> {
     const beganMs = this.#clock.monotonic();
     try {
-      const number = await within(this.#clock, staleMs, this.#sources.number());
-      if (number === undefined || number > this.#list.number) await this.#sources.fetch();
+      const number = await within(this.#clock, staleMs, this.#sources.broker());
+      if (number === undefined || number > this.#list.number) await this.#sources.solaris();
       if (this.#list.number === 0 || this.#list.number < (number ?? 0))
         throw new Fault("unavailable", "Solaris has no list as new as the broker says");
       this.#currentAtMs = beganMs;

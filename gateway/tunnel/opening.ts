@@ -1,6 +1,7 @@
 import type { Clock } from "#lib/clock";
-import { asFault, Fault, type FaultCode } from "#lib/fault";
+import { asFault, Fault } from "#lib/fault";
 import { openingsPendingMax } from "#lib/limits";
+import { subprotocol } from "#lib/link";
 import type { AuthorizeAnswer } from "#lib/session";
 import { type Authorization, readAuthorizationUnverified } from "#lib/statement";
 import type { SolarisClient } from "../replica/solaris-client.ts";
@@ -8,9 +9,6 @@ import type { AddressLimits } from "./address-limits.ts";
 import type { Admission } from "./admission.ts";
 import type { Refusals } from "./refusals.ts";
 import type { UnknownIdentifiers } from "./unknown-identifiers.ts";
-
-/** The one subprotocol there is. */
-export const subprotocol = "mercury.1";
 
 /** What a request for a tunnel says of itself; all of it unverified but `address`. */
 export interface OpeningRequest {
@@ -42,7 +40,7 @@ export type OpeningDecision =
   | { readonly kind: "deny"; readonly status: 401 | 403 | 429 | 503; readonly retryAfterMs?: number }
   | {
       readonly kind: "refuse";
-      readonly code: FaultCode | string;
+      readonly code: string;
       readonly answer?: string;
       readonly retryAfterMs?: number;
     };
@@ -83,7 +81,7 @@ export class Openings {
       const authorization = this.#form(request);
       sub = authorization.claims.sub;
       const { nexus, origins } = this.#parts.admitting();
-      if (!origins.includes(authorization.claims.aud)) throw new Fault("audience");
+      if (!origins.includes(authorization.claims.aud.replace(/^ws/, "http"))) throw new Fault("audience");
       return await this.#admit(request, authorization, nexus);
     } catch (error) {
       const fault = asFault(error, "internal");

@@ -85,6 +85,8 @@ export const enrollRequestSchema = z.strictObject({
   request: z.string().max(enrollmentBodyBytesMax),
   address: z.string().max(64),
 });
+/** `POST /enroll` of Nexus, by anyone: answered with `enrollAnswerSchema`, or a problem document (RFC 9457) with `code`. */
+export const publicEnrollRequestSchema = enrollRequestSchema.pick({ request: true });
 export const enrollAnswerSchema = z.strictObject({ answer: statementSchema });
 
 /** `GET /nexus/v1/authority`, and `GET /enroll` of Nexus: what a token is checked against. */

@@ -1,0 +1,94 @@
+import type { Broker } from "#lib/broker";
+import { concat, hex, utf8 } from "#lib/bytes";
+import type { CryptoSuite } from "#lib/crypto";
+import { asFault, Fault, type FaultCode } from "#lib/fault";
+import { lanesPerAgentMax } from "#lib/limits";
+import { type MessageStream, type MuxStream, messageStream } from "#lib/link";
+import type { Log } from "#lib/log";
+import { type UpDown, type UpUp, upDownSchema, upUpSchema } from "#lib/session";
+import type { GatewayMetrics } from "../gateway-metrics.ts";
+
+/** When an entry that the broker did not take is to be sent again, ms. */
+const retryAfterMs = 1_000;
+const fullRetryAfterMs = 5_000;
+
+/** What the up lanes of all sessions share. */
+export interface UpParts {
+  readonly broker: Pick<Broker, "publish">;
+  readonly suite: Pick<CryptoSuite, "sha256">;
+  readonly log: Log;
+  readonly metrics: Pick<GatewayMetrics, "upEntries" | "upBytes">;
+}
+
+/** Entries of one agent on their way to the broker: one in flight per lane, the agent's name from the session. */
+export class UpBridge {
+  readonly #parts: UpParts;
+  readonly #agent: string;
+  readonly #stream: MessageStream<UpDown, UpUp>;
+  readonly #failed: (error: unknown) => void;
+  readonly #inFlight = new Set<string>();
+  #closed = false;
+
+  /** Reads `stream` until it ends; `failed` hears why, unless this side closed first. */
+  constructor(parts: UpParts, agent: string, stream: MuxStream, failed: (error: unknown) => void) {
+    this.#parts = parts;
+    this.#agent = agent;
+    this.#stream = messageStream(stream, { incoming: upUpSchema, outgoing: upDownSchema });
+    this.#failed = failed;
+    void this.#listen();
+  }
+
+  /** Answers nothing any more; what is in flight may still reach the broker. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  async #listen(): Promise<void> {
+    try {
+      for await (const message of this.#stream.receive()) {
+        if (this.#inFlight.has(message.plugin)) throw new Fault("bad_request", "two entries of one lane in flight");
+        if (this.#inFlight.size > lanesPerAgentMax) throw new Fault("limited", "too many lanes");
+        this.#inFlight.add(message.plugin);
+        void this.#publish(message);
+      }
+      throw new Fault("closed", "the agent ended its up stream");
+    } catch (error) {
+      if (!this.#closed) this.#failed(error);
+    }
+  }
+
+  async #publish({ plugin, generation, first, count, body }: UpUp): Promise<void> {
+    let answer: UpDown;
+    try {
+      const id = await this.#id(plugin, generation, first, body);
+      await this.#parts.broker.publish({ kind: "up", agent: this.#agent, plugin }, body, id);
+      this.#parts.metrics.upEntries.inc();
+      this.#parts.metrics.upBytes.inc(body.length);
+      answer = { type: "published", plugin, generation, first, count };
+    } catch (error) {
+      const { code } = this.#refusal(error, plugin);
+      const later = code === "lane_full" ? fullRetryAfterMs : retryAfterMs;
+      answer = { type: "refused", plugin, generation, first, code, retryAfterMs: later };
+    }
+    this.#inFlight.delete(plugin);
+    if (this.#closed) return;
+    this.#stream.send(answer).catch((error) => {
+      if (!this.#closed) this.#failed(error);
+    });
+  }
+
+  #refusal(error: unknown, plugin: string): { code: FaultCode } {
+    const fault = asFault(error, "internal");
+    this.#parts.log.info("an entry was not published", { agent: this.#agent, plugin, code: fault.code });
+    return fault;
+  }
+
+  /**
+   * Id at the broker, 64 hex digits: the same entry sent again is stored once. The body is part of it, so that a try
+   * again with more messages, or a status alone with nothing new to number, is not taken for the one before.
+   */
+  async #id(plugin: string, generation: number, first: number, body: Uint8Array): Promise<string> {
+    const place = utf8(`${this.#agent}\0${plugin}\0${generation}\0${first}\0`);
+    return hex(await this.#parts.suite.sha256(concat(place, body)));
+  }
+}
