@@ -1,6 +1,8 @@
+import { and, isNotNull, isNull, lt, sql } from "drizzle-orm";
 import type { Statement } from "#lib/runtime";
 import type { Db, Sealed } from "../db/index.ts";
 import { type MessageState, type Outcome, placesPerEntry, positionOf, stateOf } from "./message-state.ts";
+import { pushEntries } from "./tables.ts";
 
 /** A message with all that its state follows from. */
 export interface MessageRow {
@@ -147,5 +149,39 @@ export function place(token: string, stream: string, seq: number): Statement {
   return {
     sql: "UPDATE push_entries SET stream = ?, seq = ?, entry = NULL WHERE token = ?",
     params: [stream, seq, token],
+  };
+}
+
+/** An entry whose place was never written. */
+export interface AbandonedEntry {
+  readonly id: number;
+  readonly token: string;
+  readonly lane: number;
+  readonly heldUntil: number;
+  readonly entry: Sealed;
+}
+
+/** At most `limit` entries that nobody holds any more, oldest first. */
+export function abandonedEntries(db: Db, nowMs: number, limit: number): Promise<AbandonedEntry[]> {
+  return db.query
+    .select({
+      id: pushEntries.id,
+      token: pushEntries.token,
+      lane: pushEntries.lane,
+      heldUntil: pushEntries.heldUntil,
+      entry: sql<Sealed>`${pushEntries.entry}`.mapWith(pushEntries.entry),
+    })
+    .from(pushEntries)
+    .where(and(isNull(pushEntries.seq), isNotNull(pushEntries.entry), lt(pushEntries.heldUntil, nowMs)))
+    .orderBy(pushEntries.id)
+    .limit(limit);
+}
+
+/** Takes an abandoned entry over until `until`; unmet when somebody else did. */
+export function claimEntry({ id, heldUntil }: AbandonedEntry, until: number): Statement {
+  return {
+    sql: "UPDATE push_entries SET held_until = ? WHERE id = ? AND held_until = ? AND seq IS NULL",
+    params: [until, id, heldUntil],
+    expect: 1,
   };
 }
