@@ -28,7 +28,9 @@ export { type FoundKey, findKey, type KeySources, type KeySurroundings } from ".
 export { type KeyStore, type KeyStoreEntry, systemKeyStore } from "./keys/key-store.ts";
 export { type ConsoleLogOptions, consoleLogSink } from "./log/console-log-sink.ts";
 export { probeTcp, probeTls, resolveHost } from "./network/probes.ts";
+export { exclusiveLock } from "./process/exclusive-lock.ts";
 export { commandArguments, environment, type HostFacts, hostFacts, residentBytes } from "./process/host-facts.ts";
+export { askLocally, serveLocally } from "./process/local-endpoint.ts";
 export { type LoopLag, type LoopLagMonitor, monitorLoopLag } from "./process/loop-lag.ts";
 export { hashPassword, verifyPassword } from "./process/password-hash.ts";
 export { type CommandAnswer, runCommand } from "./process/run-command.ts";
