@@ -2,8 +2,9 @@ import { z } from "zod";
 import { type Bytes, fromBase64url } from "#lib/bytes";
 import type { CryptoSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
-import { isExtension, type VerifiedIdentity, verifyIdentity } from "#lib/identity";
+import type { VerifiedIdentity } from "#lib/identity";
 import { identityChainBytesMax, statementBytesMax } from "#lib/limits";
+import { createAuthorityView } from "./authority-view.ts";
 import {
   base64urlClaim,
   checkIssued,
@@ -57,8 +58,7 @@ export interface Enrollment {
 /**
  * The answer to this node's own request: of the authority that the token named (`authority`, or an extension of it that
  * the answer brings), for this token and this identity, with a credential that holds.
- * Faults: those of `verifyIdentity` and `verifyCredential`; `other_cloud` when the authority is no extension;
- * `statement_invalid`, `statement_stale`, `clock`.
+ * Faults: those of `AuthorityView.offer` and `verifyCredential`.
  */
 export async function verifyEnrollment(
   suite: CryptoSuite,
@@ -75,7 +75,10 @@ export async function verifyEnrollment(
     readonly now: number;
   },
 ): Promise<Enrollment> {
-  const authority = await newestAuthority(suite, jws, known, now);
+  // The chain that it brings may be longer than the known one, and is believed for its own signatures only.
+  const view = createAuthorityView(suite, known);
+  await view.offer(decoded(readUnverified(kind, jws).authority), now);
+  const authority = view.identity;
   const claims = await verifyStatement(suite, kind, jws, authority);
   checkRecipient(claims.sub, subject.identifier);
   if (claims.tokenId !== tokenId) throw new Fault("statement_invalid", "the answer to another token");
@@ -83,19 +86,6 @@ export async function verifyEnrollment(
   const credential = await verifyCredential(suite, claims.credential, { authority, subject, now });
   const solarisKey = decoded(claims.solarisKey);
   return { agentId: claims.agentId, solarisKey, credential, credentialJws: claims.credential, authority };
-}
-
-/** The chain that an answer brings: not to be believed before it is an extension of the known one. */
-async function newestAuthority(
-  suite: CryptoSuite,
-  jws: string,
-  known: VerifiedIdentity,
-  now: number,
-): Promise<VerifiedIdentity> {
-  const chain = decoded(readUnverified(kind, jws).authority);
-  const authority = await verifyIdentity(suite, chain, { now });
-  if (!isExtension(authority, known)) throw new Fault("other_cloud", "the answer of another authority");
-  return authority;
 }
 
 /** The schema has checked that it is base64url. */
