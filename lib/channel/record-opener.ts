@@ -43,6 +43,7 @@ export class RecordOpener {
   /** The key of the epoch before, while records of it may still come. */
   #previous: EpochKey | undefined;
   #ended = false;
+  #drained: (() => void) | undefined;
 
   private constructor(key: EpochKey, clock: Clock, events: RecordOpenerEvents, epochRecords: number) {
     this.#key = key;
@@ -75,6 +76,12 @@ export class RecordOpener {
       this.#arrivals.push({ counter, sealed, key: undefined, plaintext: undefined });
       this.#startMore();
     });
+  }
+
+  /** Calls `done` once all that has come has left the pipeline; at once when there is nothing. Not after an end. */
+  drain(done: () => void): void {
+    this.#drained = done;
+    this.#sayDrained();
   }
 
   /** Ends without an event. */
@@ -126,7 +133,16 @@ export class RecordOpener {
       this.#window.take(first.counter, first.plaintext);
       if (this.#window.expected >= this.#key.epoch * this.#epochRecords) this.#previous = undefined;
     }
-    if (!this.#ended) this.#startMore();
+    if (this.#ended) return;
+    this.#startMore();
+    this.#sayDrained();
+  }
+
+  #sayDrained(): void {
+    if (this.#ended || this.#arrivals.length > 0) return;
+    const done = this.#drained;
+    this.#drained = undefined;
+    done?.();
   }
 
   /** A tag was verified under `key`: if it is the next epoch's, that epoch has begun. */

@@ -91,11 +91,15 @@ export class ChannelLink implements Link {
     else this.#fail(new Fault("malformed", "a message that has no place in a channel"));
   }
 
-  /** The wire's end. */
+  /** The wire's end. What came before it is read first: it may say why. */
   lost(fault: Fault): void {
-    this.#end(this.#closing ?? fault);
     this.#sealer?.end();
-    this.#cancelTimers(); // of a close that can't be said any more
+    const end = () => {
+      this.#end(this.#closing ?? fault);
+      this.#cancelTimers(); // of a close that can't be said any more
+    };
+    if (this.#opener === undefined || this.#fault !== undefined) end();
+    else this.#opener.drain(end);
   }
 
   open(name?: Bytes): MuxStream {
