@@ -64,6 +64,8 @@ export const bodyBytesMax = 1 * MiB;
 export const batchBytes = 256 * KiB;
 export const batchMessagesMax = 512;
 export const sessionMessageBytesMax = 2 * MiB;
+/** One broker entry: it travels in one session message. */
+export const entryBytesMax = sessionMessageBytesMax - 1_024;
 export const nameLengthMax = 64;
 export const idLengthMax = 64;
 /** Unconfirmed entries of one lane at Nexus. */

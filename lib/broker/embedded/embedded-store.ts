@@ -1,0 +1,56 @@
+import { asFault, Fault } from "#lib/fault";
+import type { Database, Statement } from "#lib/runtime";
+
+/** How long an id is known after its publish, ms: what JetStream is set to, too. */
+export const dedupWindowMs = 120_000;
+/** Commands live this long, ms. */
+export const commandLifeMs = 600_000;
+
+/** The broker's file: sets of statements, and its errors as Faults. */
+export class EmbeddedStore {
+  readonly database: Database;
+
+  constructor(database: Database) {
+    this.database = database;
+  }
+
+  /** A database failure as the port's callers know it: `conflict`, `disk_full` and `closed` as they are, all else `broker`. */
+  fault(error: unknown): Fault {
+    const passes = error instanceof Fault && ["conflict", "disk_full", "closed", "lane_full"].includes(error.code);
+    return passes ? error : new Fault("broker", "the broker's file did not answer", { cause: error });
+  }
+
+  async write(set: readonly Statement[]) {
+    try {
+      return await this.database.write(set);
+    } catch (error) {
+      throw this.fault(error);
+    }
+  }
+
+  async read<Row extends object>(sql: string, params: Parameters<Database["read"]>[1] = []): Promise<Row[]> {
+    try {
+      return await this.database.read<Row>(sql, params);
+    } catch (error) {
+      throw asFault(this.fault(error), "broker");
+    }
+  }
+
+  /** Takes everything through `seq` out of a queue; the keys stay until the dedup window has passed. */
+  async takeOut(queue: number, seq: number): Promise<void> {
+    const waiting = "FROM entry WHERE queue = ? AND seq <= ? AND body IS NOT NULL";
+    await this.write([
+      {
+        sql: `UPDATE stream SET bytes = bytes - (SELECT coalesce(sum(size), 0) ${waiting})`,
+        params: [queue, seq],
+      },
+      {
+        sql: `UPDATE queue SET (entries, bytes) =
+          (SELECT queue.entries - count(*), queue.bytes - coalesce(sum(size), 0) ${waiting.replace("queue =", "entry.queue =")})
+          WHERE id = ?`,
+        params: [queue, seq, queue],
+      },
+      { sql: "UPDATE entry SET body = NULL WHERE queue = ? AND seq <= ? AND body IS NOT NULL", params: [queue, seq] },
+    ]);
+  }
+}

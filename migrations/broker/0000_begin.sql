@@ -1,0 +1,60 @@
+-- The embedded broker: one file, many queues. Times are ms since 1970, sizes bytes.
+
+-- What is counted over all queues; one row, made by the broker at its first start.
+CREATE TABLE stream (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  -- When this file was made: cursors of another file mean nothing here.
+  created TEXT NOT NULL,
+  bytes INTEGER NOT NULL DEFAULT 0,
+  openings INTEGER NOT NULL DEFAULT 0,
+  revision INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE queue (
+  id INTEGER PRIMARY KEY,
+  name TEXT NOT NULL UNIQUE,
+  -- What waits in it.
+  entries INTEGER NOT NULL DEFAULT 0,
+  bytes INTEGER NOT NULL DEFAULT 0,
+  -- Counts up with every opening: who holds a lower number was displaced.
+  opening INTEGER NOT NULL DEFAULT 0
+);
+
+-- A confirmed entry keeps its key, without its body, until the dedup window has passed.
+CREATE TABLE entry (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  queue INTEGER NOT NULL REFERENCES queue (id),
+  -- agent.plugin.id
+  key TEXT NOT NULL,
+  time INTEGER NOT NULL,
+  size INTEGER NOT NULL,
+  body BLOB
+);
+CREATE UNIQUE INDEX entry_key ON entry (queue, key);
+CREATE INDEX entry_waiting ON entry (queue, seq, size) WHERE body IS NOT NULL;
+CREATE INDEX entry_confirmed ON entry (time) WHERE body IS NULL;
+
+CREATE TABLE value (
+  name TEXT PRIMARY KEY,
+  kind TEXT NOT NULL,
+  body BLOB NOT NULL,
+  revision INTEGER NOT NULL,
+  time INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX value_kind ON value (kind, name);
+
+-- Plain messages on their way to other processes; gone after seconds.
+CREATE TABLE message (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  origin TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  time INTEGER NOT NULL,
+  body BLOB NOT NULL
+);
+
+CREATE TABLE lease (
+  name TEXT PRIMARY KEY,
+  holder TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  until INTEGER NOT NULL
+) WITHOUT ROWID;
