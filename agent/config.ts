@@ -6,8 +6,10 @@ import type { ProxySettings } from "./network/proxy.ts";
 
 /** Everything that Mercury is told from outside before it runs. */
 export interface AgentConfig {
-  /** Holds `mercury.db`, `site.json`, `status.json`. */
+  /** Holds `mercury.db`, `site.json`, `mercury.sock`, `lock.db`. */
   readonly dataDirectory: string;
+  /** The site's own list. */
+  readonly siteFile: string;
   /** Key file of the store, the last of the places where its key is looked for; outside the data directory. */
   readonly keyFile: string;
   /** The environment as `findKey` looks at it. */
@@ -34,6 +36,7 @@ export const variables = [
   { name: "MERCURY_TOKEN", text: "enrollment token (MERCURY_TOKEN_FILE: a file that holds it)" },
   { name: "MERCURY_STORE_KEY", text: "key of the store, at least 32 characters" },
   { name: "MERCURY_KEY_FILE", text: "file with the key of the store, outside the data directory" },
+  { name: "MERCURY_SITE_FILE", text: "the site's own list, where it is not site.json in the data directory" },
   { name: "HTTPS_PROXY, NO_PROXY", text: "proxy of this site, with user and password if it wants them" },
   { name: "MERCURY_CA_FILE", text: "PEM file of authorities to trust besides the system's" },
   { name: "MERCURY_LOG_LEVEL", text: "debug, info, warn or error" },
@@ -67,6 +70,7 @@ export function readConfig(
   const delay = Number(text("MERCURY_TEST_COMMIT_DELAY_MS") ?? 0);
   return {
     dataDirectory: data,
+    siteFile: text("MERCURY_SITE_FILE") ?? paths.join(data, "site.json"),
     keyFile: text("MERCURY_KEY_FILE") ?? keyFileFor(data, defaults),
     environment,
     token: text("MERCURY_TOKEN"),

@@ -1,0 +1,62 @@
+import { fromUtf8 } from "#lib/bytes";
+import type { Clock, Random } from "#lib/clock";
+import type { CryptoSuite } from "#lib/crypto";
+import { Fault } from "#lib/fault";
+import { type FoundKey, fileFacts, findKey, paths, readFileBytes } from "#lib/runtime";
+import type { AgentConfig } from "./config.ts";
+import { makeNetwork, type Network } from "./network/network.ts";
+import { openStore, type Store } from "./store/open-store.ts";
+
+const certificatesBytesMax = 1024 * 1024;
+
+export interface StoreSurroundings {
+  readonly suite: CryptoSuite;
+  readonly random: Random;
+  readonly clock: Pick<Clock, "now">;
+}
+
+/** Path of the store in a data directory. */
+export const storePath = (dataDirectory: string) => paths.join(dataDirectory, "mercury.db");
+
+/**
+ * Opens the store of a data directory, making it and its key when there is none and `create` says so. Undefined when
+ * there is none. Faults: `database_key` when no key is found or the found one does not fit, `config`.
+ */
+export async function openAgentStore(
+  config: AgentConfig,
+  { suite, random, clock }: StoreSurroundings,
+  options: { readonly create: boolean },
+): Promise<{ readonly store: Store; readonly key: FoundKey } | undefined> {
+  const path = storePath(config.dataDirectory);
+  const exists = (await fileFacts(path)) !== undefined;
+  if (!exists && !options.create) return undefined;
+  const sources = {
+    credential: "mercury-store-key",
+    variable: "MERCURY_STORE_KEY",
+    keyStore: { service: "mercury", account: config.dataDirectory },
+    file: config.keyFile,
+  };
+  const key = await findKey(sources, { environment: config.environment, random }, { create: !exists });
+  if (key === undefined)
+    throw new Fault(
+      "database_key",
+      `the key of ${path} is not found: looked in systemd's credentials, ` +
+        `MERCURY_STORE_KEY, the system's key store and ${config.keyFile}`,
+    );
+  const store = await openStore({
+    path,
+    encryptionKey: key.key,
+    suite,
+    random,
+    clock,
+    ...(config.commitDelayMs > 0 ? { commitDelayMs: config.commitDelayMs } : {}),
+  });
+  return { store, key };
+}
+
+/** The network as the site's settings say. Fault `config` when the file of authorities can't be read. */
+export async function openNetwork(config: AgentConfig): Promise<Network> {
+  const authorities =
+    config.caFile === undefined ? [] : [fromUtf8(await readFileBytes(config.caFile, certificatesBytesMax))];
+  return makeNetwork({ proxies: config.proxies, authorities });
+}
