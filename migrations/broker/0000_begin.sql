@@ -6,6 +6,7 @@ CREATE TABLE stream (
   -- When this file was made: cursors of another file mean nothing here.
   created TEXT NOT NULL,
   bytes INTEGER NOT NULL DEFAULT 0,
+  bytes_max INTEGER NOT NULL,
   openings INTEGER NOT NULL DEFAULT 0,
   revision INTEGER NOT NULL DEFAULT 0
 );
@@ -16,6 +17,7 @@ CREATE TABLE queue (
   -- What waits in it.
   entries INTEGER NOT NULL DEFAULT 0,
   bytes INTEGER NOT NULL DEFAULT 0,
+  bytes_max INTEGER NOT NULL,
   -- Counts up with every opening: who holds a lower number was displaced.
   opening INTEGER NOT NULL DEFAULT 0
 );
@@ -33,6 +35,21 @@ CREATE TABLE entry (
 CREATE UNIQUE INDEX entry_key ON entry (queue, key);
 CREATE INDEX entry_waiting ON entry (queue, seq, size) WHERE body IS NOT NULL;
 CREATE INDEX entry_confirmed ON entry (time) WHERE body IS NULL;
+
+CREATE TRIGGER entry_quota BEFORE INSERT ON entry BEGIN
+  SELECT RAISE(ABORT, 'queue_full') WHERE (SELECT bytes + new.size > bytes_max FROM queue WHERE id = new.queue);
+  SELECT RAISE(ABORT, 'stream_full') WHERE (SELECT bytes + new.size > bytes_max FROM stream);
+END;
+
+CREATE TRIGGER entry_stored AFTER INSERT ON entry BEGIN
+  UPDATE queue SET entries = entries + 1, bytes = bytes + new.size WHERE id = new.queue;
+  UPDATE stream SET bytes = bytes + new.size;
+END;
+
+CREATE TRIGGER entry_taken_out AFTER UPDATE OF body ON entry WHEN old.body IS NOT NULL AND new.body IS NULL BEGIN
+  UPDATE queue SET entries = entries - 1, bytes = bytes - old.size WHERE id = old.queue;
+  UPDATE stream SET bytes = bytes - old.size;
+END;
 
 CREATE TABLE value (
   name TEXT PRIMARY KEY,

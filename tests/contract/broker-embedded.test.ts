@@ -19,7 +19,7 @@ describe("embedded broker", () => {
       }
     };
     return {
-      laneFullWithin: 17,
+      laneFullWithin: 48,
       async connect() {
         const database = await openDatabase({ path: join(folder, "broker.db"), encryptionKey: "0123456789abcdef" });
         await migrate(database, brokerMigrations);
@@ -27,7 +27,7 @@ describe("embedded broker", () => {
           database,
           clock: systemClock,
           log: silentLog,
-          laneBytesMax: 2 ** 20,
+          laneBytesMax: 3 * 2 ** 20,
           pollIntervalMs: 10,
         });
         open.push({ database, broker });

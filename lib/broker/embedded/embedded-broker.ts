@@ -21,6 +21,7 @@ import type {
 } from "../broker.ts";
 import { resumePoint } from "../resume-point.ts";
 import { entryKey, heardSubject, keyParts, queueOf, subjectOf } from "../subjects.ts";
+import { Confirmations } from "./confirmations.ts";
 import { commandLifeMs, EmbeddedStore } from "./embedded-store.ts";
 import { acquireLease } from "./leases.ts";
 import { Mailbox } from "./mailbox.ts";
@@ -50,6 +51,7 @@ const mebibyte = 1024 * 1024;
 const commandBytesMax = 8 * mebibyte;
 const purgeIntervalMs = 30_000;
 const commandsMax = 100;
+const queueIdsMax = 100_000;
 
 /** What the poll asks: has anything changed since. */
 interface State {
@@ -66,11 +68,37 @@ const stateSql = `SELECT openings,
 export async function embeddedBroker(options: EmbeddedBrokerOptions): Promise<Broker> {
   const store = new EmbeddedStore(options.database);
   const created = `${new Date(options.clock.now()).toISOString()}-${crypto.randomUUID().slice(0, 8)}`;
-  await store.write([{ sql: "INSERT OR IGNORE INTO stream (one, created) VALUES (1, ?)", params: [created] }]);
+  const limits = limitsOf(options);
+  await store.write([
+    { sql: "INSERT OR IGNORE INTO stream (one, created, bytes_max) VALUES (1, ?, 0)", params: [created] },
+    { sql: "UPDATE stream SET bytes_max = ?", params: [limits.all] },
+    { sql: "UPDATE queue SET bytes_max = ? WHERE name LIKE 'down.%'", params: [limits.down] },
+    { sql: "UPDATE queue SET bytes_max = ? WHERE name = 'up'", params: [limits.up] },
+  ]);
   const [row] = await store.read<{ created: string }>("SELECT created FROM stream");
   const [state] = await store.read<State>(stateSql);
   if (row === undefined || state === undefined) throw new Fault("broker", "the broker's file holds no stream");
-  return new EmbeddedBroker(options, store, row.created, state);
+  return new EmbeddedBroker(options, limits, store, row.created, state);
+}
+
+/** Bytes that may wait in a queue of each kind. */
+interface Limits {
+  readonly down: number;
+  readonly up: number;
+  /** Events are trimmed by the purge instead of refused. */
+  readonly event: number;
+  readonly command: number;
+  readonly all: number;
+}
+
+function limitsOf(options: EmbeddedBrokerOptions): Limits {
+  return {
+    down: options.laneBytesMax ?? 256 * mebibyte,
+    up: options.upBytesMax ?? 1024 * mebibyte,
+    event: options.eventBytesMax ?? 512 * mebibyte,
+    command: commandBytesMax,
+    all: options.bytesMax ?? 4096 * mebibyte,
+  };
 }
 
 class EmbeddedBroker implements Broker {
@@ -80,7 +108,10 @@ class EmbeddedBroker implements Broker {
   readonly #created: string;
   readonly #mailbox: Mailbox;
   readonly #values: Values;
-  readonly #limits: { lane: number; up: number; event: number; command: number; all: number };
+  readonly #limits: Limits;
+  readonly #confirmations: Confirmations;
+  /** Ids of queues by name, as far as this process has met them. */
+  readonly #queueIds = new Map<string, number>();
   /** Open sources of this process by queue. */
   readonly #open = new Map<string, OpenQueue>();
   readonly #pollIntervalMs: number;
@@ -92,7 +123,7 @@ class EmbeddedBroker implements Broker {
   #failing = false;
   readonly #restored = new Set<() => void>();
 
-  constructor(options: EmbeddedBrokerOptions, store: EmbeddedStore, created: string, state: State) {
+  constructor(options: EmbeddedBrokerOptions, limits: Limits, store: EmbeddedStore, created: string, state: State) {
     this.#store = store;
     this.#clock = options.clock;
     this.#log = options.log;
@@ -100,13 +131,8 @@ class EmbeddedBroker implements Broker {
     this.#seen = state;
     this.#mailbox = new Mailbox(store, options.clock, crypto.randomUUID(), state.messages);
     this.#values = new Values(store, options.clock, this.#mailbox);
-    this.#limits = {
-      lane: options.laneBytesMax ?? 256 * mebibyte,
-      up: options.upBytesMax ?? 1024 * mebibyte,
-      event: options.eventBytesMax ?? 512 * mebibyte,
-      command: commandBytesMax,
-      all: options.bytesMax ?? 4096 * mebibyte,
-    };
+    this.#limits = limits;
+    this.#confirmations = new Confirmations(store, options.log);
     this.#pollIntervalMs = options.pollIntervalMs ?? 100;
     this.#cancelPoll = this.#clock.after(this.#pollIntervalMs, () => this.#tick());
   }
@@ -117,23 +143,23 @@ class EmbeddedBroker implements Broker {
     const queue = queueOf(to);
     const key = entryKey(to, id);
     try {
+      const queueId = await this.#queueId(queue, this.#bytesMaxOf(to.kind));
+      const time = this.#clock.now();
       const results = await this.#store.write([
-        this.#intoQueue(to, queue, bytes.length),
         {
-          sql: "UPDATE stream SET bytes = bytes + ? WHERE bytes + ? <= ?",
-          params: [bytes.length, bytes.length, this.#limits.all],
-          expect: 1,
+          sql: "SELECT coalesce(max(seq), 0) AS seq FROM entry WHERE queue = ? AND body IS NOT NULL",
+          params: [queueId],
         },
         {
-          sql: `INSERT INTO entry (queue, key, time, size, body)
-            SELECT id, ?, ?, ?, ? FROM queue WHERE name = ? RETURNING seq`,
-          params: [key, this.#clock.now(), bytes.length, bytes, queue],
+          sql: "INSERT INTO entry (queue, key, time, size, body) VALUES (?, ?, ?, ?, ?) RETURNING seq",
+          params: [queueId, key, time, bytes.length, bytes],
         },
         ...(to.kind === "command" ? [this.#mailbox.statement(queue, bytes)] : []),
       ]);
-      const seq = results[2]?.rows[0]?.seq;
-      if (typeof seq !== "number") throw new TypeError("a stored entry has a sequence");
-      this.#open.get(queue)?.wake();
+      const before = results[0]?.rows[0]?.seq;
+      const seq = results[1]?.rows[0]?.seq;
+      if (typeof before !== "number" || typeof seq !== "number") throw new TypeError("a stored entry has a sequence");
+      this.#open.get(queue)?.offer({ seq, key, time, body: bytes.slice() }, before);
       if (to.kind === "command") this.#mailbox.deliver(queue, bytes);
       return { created: this.#created, seq, duplicate: false };
     } catch (error) {
@@ -145,7 +171,7 @@ class EmbeddedBroker implements Broker {
     this.#mustBeOpen();
     const name = queueOf(source);
     const results = await this.#store.write([
-      { sql: "INSERT INTO queue (name) VALUES (?) ON CONFLICT (name) DO NOTHING", params: [name] },
+      createQueue(name, this.#bytesMaxOf(source.kind)),
       { sql: "UPDATE stream SET openings = openings + 1" },
       { sql: "UPDATE queue SET opening = opening + 1 WHERE name = ? RETURNING id, opening", params: [name] },
       { sql: "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0) AS last" },
@@ -162,8 +188,8 @@ class EmbeddedBroker implements Broker {
     const { created, from } = resumePoint(options.cursor, { created: this.#created, lastSeq }, unique);
     const reader: OpenQueue = new OpenQueue({
       ...options,
-      database: this.#store.database,
       store: this.#store,
+      confirmations: this.#confirmations,
       queue: { name, id, opening },
       created,
       from,
@@ -173,6 +199,7 @@ class EmbeddedBroker implements Broker {
       },
     });
     this.#open.set(name, reader);
+    if (from > 0 && source.kind !== "event") await this.#store.takeOut(id, from);
     reader.wake();
     return reader;
   }
@@ -261,34 +288,38 @@ class EmbeddedBroker implements Broker {
       reader.end(new Fault("closed", "the broker is closed"));
       return reader.close();
     });
-    await Promise.all([...closing, this.#polling]);
+    await Promise.all([...closing, this.#polling, this.#confirmations.written()]);
   }
 
-  #intoQueue(to: Destination, queue: string, size: number) {
-    const bytesMax = to.kind === "down" ? this.#limits.lane : this.#limits[to.kind];
-    // Events are trimmed by the purge instead of refused.
-    const limit = to.kind === "event" ? Number.MAX_SAFE_INTEGER : bytesMax;
-    return {
-      sql: `INSERT INTO queue (name, entries, bytes) VALUES (?, 1, ?)
-        ON CONFLICT (name) DO UPDATE SET entries = entries + 1, bytes = bytes + excluded.bytes
-        WHERE bytes + excluded.bytes <= ?`,
-      params: [queue, size, limit],
-      expect: 1,
-    };
+  #bytesMaxOf(kind: Destination["kind"]): number {
+    return kind === "event" ? Number.MAX_SAFE_INTEGER : this.#limits[kind];
+  }
+
+  async #queueId(name: string, bytesMax: number): Promise<number> {
+    const known = this.#queueIds.get(name);
+    if (known !== undefined) return known;
+    const select = { sql: "SELECT id FROM queue WHERE name = ?", params: [name] };
+    const results = await this.#store.write([createQueue(name, bytesMax), select]);
+    const id = results[1]?.rows[0]?.id;
+    if (typeof id !== "number") throw new TypeError("a queue has an id");
+    if (this.#queueIds.size >= queueIdsMax) this.#queueIds.clear();
+    this.#queueIds.set(name, id);
+    return id;
   }
 
   /** Why a publish failed: the quota of its lane, of all, or because the entry is there already. */
   async #notStored(error: unknown, queue: string, key: string): Promise<Receipt> {
     if (!(error instanceof Fault && error.code === "conflict")) throw error;
-    const { expectation } = error.detail;
+    const { constraint } = error.detail;
     const known = await this.#store.read<{ seq: number }>(
       "SELECT seq FROM entry WHERE queue = (SELECT id FROM queue WHERE name = ?) AND key = ?",
       [queue, key],
     );
     const [first] = known;
     if (first !== undefined) return { created: this.#created, seq: first.seq, duplicate: true };
-    if (expectation === undefined) throw this.#store.fault(error.cause);
-    const limit = expectation === 0 && queue !== "up" ? "lane" : "broker";
+    if (constraint !== "queue_full" && constraint !== "stream_full")
+      throw new Fault("broker", "the broker's file refused an entry", { cause: error });
+    const limit = constraint === "queue_full" && queue !== "up" ? "lane" : "broker";
     throw new Fault("lane_full", undefined, { detail: { limit } });
   }
 
@@ -342,6 +373,11 @@ class EmbeddedBroker implements Broker {
   #mustBeOpen(): void {
     if (this.#closed !== undefined) throw new Fault("closed", "the broker is closed");
   }
+}
+
+function createQueue(name: string, bytesMax: number) {
+  const sql = "INSERT INTO queue (name, bytes_max) VALUES (?, ?) ON CONFLICT (name) DO NOTHING";
+  return { sql, params: [name, bytesMax] };
 }
 
 function displaced(): Fault {

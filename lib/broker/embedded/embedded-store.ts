@@ -38,19 +38,13 @@ export class EmbeddedStore {
 
   /** Takes everything through `seq` out of a queue; the keys stay until the dedup window has passed. */
   async takeOut(queue: number, seq: number): Promise<void> {
-    const waiting = "FROM entry WHERE queue = ? AND seq <= ? AND body IS NOT NULL";
-    await this.write([
-      {
-        sql: `UPDATE stream SET bytes = bytes - (SELECT coalesce(sum(size), 0) ${waiting})`,
-        params: [queue, seq],
-      },
-      {
-        sql: `UPDATE queue SET (entries, bytes) =
-          (SELECT queue.entries - count(*), queue.bytes - coalesce(sum(size), 0) ${waiting.replace("queue =", "entry.queue =")})
-          WHERE id = ?`,
-        params: [queue, seq, queue],
-      },
-      { sql: "UPDATE entry SET body = NULL WHERE queue = ? AND seq <= ? AND body IS NOT NULL", params: [queue, seq] },
-    ]);
+    const sql = "UPDATE entry SET body = NULL WHERE queue = ? AND seq <= ? AND body IS NOT NULL";
+    await this.write([{ sql, params: [queue, seq] }]);
+  }
+
+  /** Takes single entries out. */
+  async takeOutEach(seqs: readonly number[]): Promise<void> {
+    const sql = "UPDATE entry SET body = NULL WHERE seq IN (SELECT value FROM json_each(?)) AND body IS NOT NULL";
+    await this.write([{ sql, params: [JSON.stringify(seqs)] }]);
   }
 }

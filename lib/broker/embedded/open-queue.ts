@@ -1,14 +1,15 @@
 import { Fault } from "#lib/fault";
 import { laneUnconfirmedBytesMax, laneUnconfirmedMax } from "#lib/limits";
-import type { Database } from "#lib/runtime";
 import type { Entry, OpenOptions, OpenSource } from "../broker.ts";
 import { keyParts } from "../subjects.ts";
+import type { Confirmations } from "./confirmations.ts";
 import type { EmbeddedStore } from "./embedded-store.ts";
 
 /** Entries read at once. */
 const readMax = 64;
 
-interface Row {
+/** One row of the table. */
+export interface StoredEntry {
   readonly seq: number;
   readonly key: string;
   readonly time: number;
@@ -25,8 +26,8 @@ const nextEntries = `
 
 /** What a reader of one queue needs. */
 export interface OpenQueueOptions extends OpenOptions {
-  readonly database: Database;
   readonly store: EmbeddedStore;
+  readonly confirmations: Confirmations;
   readonly queue: { readonly name: string; readonly id: number; readonly opening: number };
   readonly created: string;
   /** Entries through this were stored by the reader before. */
@@ -47,12 +48,11 @@ export class OpenQueue implements OpenSource {
   #unconfirmedBytes = 0;
   #delivered: number;
   #confirmed = 0;
-  #written = 0;
   #reading = false;
   #woken = false;
+  /** The window has no room: a confirmation makes some. */
+  #full = false;
   #ended = false;
-  #writing: Promise<void> = Promise.resolve();
-  #writePending = false;
 
   constructor(options: OpenQueueOptions) {
     this.#options = options;
@@ -60,7 +60,12 @@ export class OpenQueue implements OpenSource {
     this.name = options.queue.name;
     this.opening = options.queue.opening;
     this.#delivered = options.from;
-    if (options.from > 0) this.confirm(options.from);
+    this.#confirmed = options.from;
+  }
+
+  /** Everything up to here was delivered. */
+  get delivered(): number {
+    return this.#delivered;
   }
 
   /** There may be something to read. */
@@ -75,19 +80,32 @@ export class OpenQueue implements OpenSource {
     if (seq <= this.#confirmed) return;
     if (seq > this.#delivered) throw new Fault("bad_request", "confirmed what was not delivered");
     this.#confirmed = seq;
+    const taken: number[] = [];
     let first = this.#unconfirmed[0];
     while (first !== undefined && first.seq <= seq) {
       this.#unconfirmed.shift();
       this.#unconfirmedBytes -= first.size;
+      taken.push(first.seq);
       first = this.#unconfirmed[0];
     }
-    if (this.#options.consumes) this.#write();
-    this.wake();
+    if (this.#options.consumes) this.#options.confirmations.add(taken);
+    if (this.#full) this.wake();
   }
 
   async close(): Promise<void> {
     this.#leave();
-    await this.#writing;
+    await this.#options.confirmations.written();
+  }
+
+  /**
+   * Takes an entry that this process has just stored, without reading it again. `before` is the newest waiting entry of the queue
+   * in front of it; when that was not delivered yet, the entry must wait for its turn.
+   */
+  offer(row: StoredEntry, before: number): void {
+    const busy = this.#reading || this.#ended;
+    if (!busy && before <= this.#delivered && row.seq > this.#delivered && this.#hasRoomFor(row.body.length))
+      this.#deliver(row);
+    else this.wake();
   }
 
   /** The broker's side ends it. */
@@ -119,16 +137,25 @@ export class OpenQueue implements OpenSource {
     }
   }
 
-  async #next(): Promise<Row[]> {
+  async #next(): Promise<StoredEntry[]> {
     const { unconfirmedMax = laneUnconfirmedMax, unconfirmedBytesMax = laneUnconfirmedBytesMax } = this.#options;
     const count = Math.min(readMax, unconfirmedMax - this.#unconfirmed.length);
     const room = unconfirmedBytesMax - this.#unconfirmedBytes;
-    if (count <= 0 || room <= 0) return [];
+    this.#full = count <= 0 || room <= 0;
+    if (this.#full) return [];
     const params = [this.#options.queue.id, this.#delivered, count, room, this.#unconfirmed.length === 0];
-    return this.#options.database.read<Row>(nextEntries, params);
+    const rows = await this.#options.store.read<StoredEntry>(nextEntries, params);
+    this.#full = rows.length === 0 && this.#unconfirmed.length > 0; // the next one may be larger than the room
+    return rows;
   }
 
-  #deliver(row: Row): void {
+  #hasRoomFor(size: number): boolean {
+    const { unconfirmedMax = laneUnconfirmedMax, unconfirmedBytesMax = laneUnconfirmedBytesMax } = this.#options;
+    if (this.#unconfirmed.length === 0) return true;
+    return this.#unconfirmed.length < unconfirmedMax && this.#unconfirmedBytes + size <= unconfirmedBytesMax;
+  }
+
+  #deliver(row: StoredEntry): void {
     this.#delivered = row.seq;
     this.#unconfirmed.push({ seq: row.seq, size: row.body.length });
     this.#unconfirmedBytes += row.body.length;
@@ -140,23 +167,5 @@ export class OpenQueue implements OpenSource {
       bytes: row.body,
     };
     this.#options.onEntry(entry);
-  }
-
-  /** One confirmation of this queue is written at a time; what came meanwhile goes in the next. */
-  #write(): void {
-    if (this.#writePending) return;
-    this.#writePending = true;
-    this.#writing = this.#writing.then(async () => {
-      this.#writePending = false;
-      const through = this.#confirmed;
-      if (through <= this.#written) return;
-      try {
-        await this.#options.store.takeOut(this.#options.queue.id, through);
-        this.#written = through;
-      } catch (error) {
-        // The entries come again at or below the reader's cursor and are confirmed then; the window must not grow on.
-        this.end(this.#options.store.fault(error));
-      }
-    });
   }
 }

@@ -16,8 +16,14 @@ export function failureOf(error: unknown): WireFailure {
   if (error instanceof RangeError || error instanceof TypeError) return { code: `BUG ${error.message}` };
   if (!(error instanceof Error)) return { code: "SQLITE_UNKNOWN" };
   const code = codeOf(error);
-  const names = /constraint failed: ([A-Za-z0-9_., ]{1,200})/.exec(error.message)?.[1];
+  const names =
+    /constraint failed: ([A-Za-z0-9_., ]{1,200})/.exec(error.message)?.[1] ?? raisedName(code, error.message);
   return names === undefined ? { code } : { code, constraint: names };
+}
+
+/** The name that a trigger of ours gave to `RAISE`, when that is all the message is. */
+function raisedName(code: string, message: string): string | undefined {
+  return code === "SQLITE_CONSTRAINT_TRIGGER" ? /^[a-z_]{1,64}$/.exec(message)?.[0] : undefined;
 }
 
 /** Most exact code that the driver gives: the extended one where there is one. */
