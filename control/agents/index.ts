@@ -1,0 +1,21 @@
+/** Agents: what the customer calls a Mercury; its identities, tokens and tunnel slots. */
+export {
+  type AgentRow,
+  agentById,
+  type IdentityRow,
+  identityById,
+  insertIdentity,
+  openIdentity,
+  redeemToken,
+  revokeIdentity,
+  type SlotRow,
+  type Standing,
+  standingOf,
+  type TokenRow,
+  tokenById,
+  updateAgent,
+  updateIdentity,
+} from "./repo.ts";
+export { agentRoutes } from "./routes.ts";
+export { credentialAttributes } from "./rules.ts";
+export { findAgent, isAgentIdentity } from "./service.ts";

@@ -1,0 +1,86 @@
+import { and, desc, eq, lt, sql } from "drizzle-orm";
+import type { Bytes } from "#lib/bytes";
+import type { Statement } from "#lib/runtime";
+import { agentSlots } from "../agents/tables.ts";
+import type { Db } from "../db/index.ts";
+import { openings, usedHeaders } from "./tables.ts";
+
+export type OpeningRow = typeof openings.$inferSelect;
+
+/** Fails (UNIQUE) when the header was taken before. */
+export const useHeader = (db: Db, id: string, until: number) => db.query.insert(usedHeaders).values({ id, until });
+
+export const insertOpening = (db: Db, row: OpeningRow) => db.query.insert(openings).values(row);
+
+/** What the next session of a slot begins with. */
+export interface NextSlot {
+  readonly agentId: string;
+  readonly slot: number;
+  readonly identifier: string;
+  /** One more than the epoch that was read; 1 when there was none. */
+  readonly epoch: number;
+  readonly continuity: Bytes;
+  /** The value that the header carried. */
+  readonly former: Bytes | null;
+  /** `readyAt` that was read: continuity was judged by it. */
+  readonly readyAtSeen: number | null;
+  readonly openedAt: number;
+  readonly nexus: string;
+}
+
+/**
+ * Draws epoch and continuity in one statement: changes one row, or none when the slot, the agent or its identity are no longer
+ * what was judged.
+ */
+export const drawSlot = (next: NextSlot): Statement => ({
+  sql: `INSERT INTO agent_slots (agent_id, slot, identifier, epoch, continuity, former_continuity, opened_at, nexus)
+    SELECT id, ?, ?, ?, ?, ?, ?, ? FROM agents
+    WHERE id = ? AND identifier = ? AND revoked_at IS NULL AND held_at IS NULL
+    ON CONFLICT (agent_id, slot) DO UPDATE SET identifier = excluded.identifier, epoch = excluded.epoch,
+      continuity = excluded.continuity, former_continuity = excluded.former_continuity,
+      opened_at = excluded.opened_at, nexus = excluded.nexus, ready_at = NULL
+    WHERE agent_slots.epoch = excluded.epoch - 1 AND agent_slots.ready_at IS ?`,
+  params: [
+    next.slot,
+    next.identifier,
+    next.epoch,
+    next.continuity,
+    next.former,
+    next.openedAt,
+    next.nexus,
+    next.agentId,
+    next.identifier,
+    next.readyAtSeen,
+  ],
+  expect: 1,
+});
+
+/** The agent has fsynced this epoch: the value before counts no more. Changes one row, also when said again; or none. */
+export const readySlot = (db: Db, agentId: string, slot: number, epoch: number, readyAt: number) =>
+  db.query
+    .update(agentSlots)
+    .set({ readyAt: sql`coalesce(${agentSlots.readyAt}, ${readyAt})`, formerContinuity: null })
+    .where(and(eq(agentSlots.agentId, agentId), eq(agentSlots.slot, slot), eq(agentSlots.epoch, epoch)));
+
+export async function slotOf(db: Db, agentId: string, slot: number) {
+  const [row] = await db.query
+    .select()
+    .from(agentSlots)
+    .where(and(eq(agentSlots.agentId, agentId), eq(agentSlots.slot, slot)))
+    .limit(1);
+  return row;
+}
+
+/** Openings of an agent before this id, the newest first. */
+export function openingsOf(db: Db, agentId: string, after: string | undefined, limit: number): Promise<OpeningRow[]> {
+  return db.query
+    .select()
+    .from(openings)
+    .where(and(eq(openings.agentId, agentId), after === undefined ? undefined : lt(openings.id, after)))
+    .orderBy(desc(openings.id))
+    .limit(limit);
+}
+
+/** Headers that time alone refuses now. */
+export const forgetHeaders = (db: Db, nowMs: number) =>
+  db.query.delete(usedHeaders).where(lt(usedHeaders.until, nowMs));
