@@ -4,18 +4,22 @@ import { asFault, Fault } from "#lib/fault";
 import { recordPlaintextBytesMax, recordsPerEpoch } from "#lib/limits";
 import { noiseNonce } from "#lib/noise";
 import { EpochKey } from "./epoch-key.ts";
-import { encodeRecord, recordAdditionalData, recordCounterMax } from "./record.ts";
+import { encodeRecord, recordAdditionalData, recordBytesMax, recordCounterMax } from "./record.ts";
 
 export interface RecordSealerEvents {
-  /** The next record in counter order. What this throws is taken for a lost channel. */
+  /** The next record in counter order; its bytes are used again once this returns. What it throws ends the channel. */
   record(record: Bytes): void;
   /** Sealing is over: no record comes any more. Once. */
   failed(fault: Fault): void;
 }
 
 interface Slot {
-  record: Bytes | undefined;
+  readonly counter: number;
+  /** Ciphertext ‖ tag, once it is there. */
+  sealed: Bytes | undefined;
 }
+
+const scratchFromBytes = 16 * 1_024;
 
 /**
  * The sending direction of a channel (PROTOCOL §7): several plaintexts are sealed at a time, records come out strictly
@@ -30,6 +34,8 @@ export class RecordSealer {
   #keyComing: Promise<EpochKey> | undefined;
   #counter = 0;
   #ended = false;
+  /** Where records are put together while there is much to send: fresh memory costs more than sealing. */
+  #scratch: Bytes | undefined;
 
   private constructor(key: EpochKey, epochRecords: number, events: RecordSealerEvents) {
     this.#key = key;
@@ -52,7 +58,7 @@ export class RecordSealer {
     return this.#slots.length;
   }
 
-  /** Puts 1 … 65,519 bytes, which must not change any more, into the pipeline. No effect once it has ended. */
+  /** Puts 1 … 65,519 bytes into the pipeline; they may change once the call returned. No effect after the end. */
   seal(plaintext: Bytes): void {
     if (plaintext.length === 0 || plaintext.length > recordPlaintextBytesMax)
       throw new RangeError("a record holds 1 to 65,519 bytes");
@@ -62,7 +68,7 @@ export class RecordSealer {
       this.#fail(new Fault("closed", "the channel's counter is spent"));
       return;
     }
-    const slot: Slot = { record: undefined };
+    const slot: Slot = { counter, sealed: undefined };
     this.#slots.push(slot);
     this.#sealInto(slot, counter, plaintext).catch((error: unknown) =>
       this.#fail(asFault(error, "crypto", "a record could not be sealed")),
@@ -77,9 +83,14 @@ export class RecordSealer {
 
   async #sealInto(slot: Slot, counter: number, plaintext: Bytes): Promise<void> {
     const epoch = Math.floor(counter / this.#recordsPerEpoch);
-    const key = epoch === this.#key.epoch && !this.#keyComing ? this.#key : await this.#keyOf(epoch);
-    const sealed = await key.aead.seal(noiseNonce(counter), recordAdditionalData, plaintext);
-    slot.record = encodeRecord(counter, sealed);
+    const nonce = noiseNonce(counter);
+    if (epoch === this.#key.epoch && this.#keyComing === undefined) {
+      slot.sealed = await this.#key.aead.seal(nonce, recordAdditionalData, plaintext);
+    } else {
+      const own = plaintext.slice(); // the caller's may change while the key is being made
+      const key = await this.#keyOf(epoch);
+      slot.sealed = await key.aead.seal(nonce, recordAdditionalData, own);
+    }
     this.#flush();
   }
 
@@ -99,15 +110,21 @@ export class RecordSealer {
 
   #flush(): void {
     while (!this.#ended) {
-      const record = this.#slots[0]?.record;
-      if (record === undefined) return;
+      const first = this.#slots[0];
+      if (first?.sealed === undefined) return;
       this.#slots.shift();
       try {
-        this.#events.record(record);
+        this.#events.record(this.#encode(first.counter, first.sealed));
       } catch (error) {
         this.#fail(asFault(error, "wire_lost"));
       }
     }
+  }
+
+  #encode(counter: number, sealed: Bytes): Bytes {
+    if (this.#slots.length === 0) this.#scratch = undefined;
+    else if (sealed.length > scratchFromBytes) this.#scratch ??= new Uint8Array(recordBytesMax);
+    return encodeRecord(counter, sealed, this.#scratch);
   }
 
   #fail(fault: Fault): void {

@@ -10,7 +10,7 @@ import type { Link, LinkOptions, PeerRenewal } from "./link.ts";
 import { StreamIntake } from "./stream-intake.ts";
 
 /** Records being sealed at a time: enough to keep Web Crypto's threads busy. */
-const sealingMax = 8;
+const sealingMax = 16;
 /** While this many are being sealed, small frames gather instead of going in records of their own. */
 const gatherFrom = 2;
 
@@ -202,7 +202,9 @@ export class ChannelLink implements Link {
       if (plaintext === undefined) break;
       sealer.seal(plaintext);
     }
-    if (this.#closing !== undefined && sealer.inFlight === 0 && this.#mux.idle) this.#endClose();
+    if (sealer.inFlight > 0) return;
+    this.#mux.rest();
+    if (this.#closing !== undefined && this.#mux.idle) this.#endClose();
   }
 
   #send(record: Bytes): void {

@@ -26,7 +26,7 @@ import { WireInbox } from "./wire-inbox.ts";
 export function openLink(wire: Wire, options: LinkOptions): Promise<Link> {
   return overWire(wire, options, async (inbox) => {
     const { send, handshake } = await initiateChannel(options);
-    wire.send(send);
+    trySend(wire, send);
     const answer = await inbox.next();
     if (answer[0] === messageKind.refusal) throw await faultOf(decodeRefusal(answer), options);
     return complete(wire, inbox, await handshake.take(answer), true, options);
@@ -55,6 +55,15 @@ export function refuseWire(wire: Wire, refusal: Refusal): void {
     if (!(error instanceof Fault)) throw error; // gone already: nobody to tell
   }
   wire.close(closeCode.fault, refusal.code);
+}
+
+/** The wire may have ended behind a refusal that waits to be read; `next` rejects when there is none. */
+function trySend(wire: Wire, message: Bytes): void {
+  try {
+    wire.send(message);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+  }
 }
 
 type Step = Awaited<ReturnType<Handshake["take"]>>;

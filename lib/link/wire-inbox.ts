@@ -5,7 +5,7 @@ import type { Wire, WireReceiver } from "#lib/wire";
 
 /** Messages of a wire one by one while a handshake goes on; then handed over to the link, with what came too early. */
 export class WireInbox {
-  /** Rejects when the wire ends or the opening is given up. */
+  /** Rejects when the opening is given up, or the wire has ended and what came before that was read. */
   readonly failed: Promise<never>;
   #reject: (fault: Fault) => void = () => undefined;
   #waiting: Bytes[] = [];
@@ -29,6 +29,7 @@ export class WireInbox {
       this.#waitingBytes -= message.length;
       return Promise.resolve(message);
     }
+    if (this.#fault !== undefined) this.#reject(this.#fault);
     return new Promise((resolve) => {
       this.#wanted = resolve;
     });
@@ -68,7 +69,11 @@ export class WireInbox {
   }
 
   #closed(fault: Fault): void {
-    if (this.#receiver !== undefined) this.#receiver.closed(fault);
-    else this.fail(fault);
+    if (this.#receiver !== undefined) {
+      this.#receiver.closed(fault);
+      return;
+    }
+    this.#fault ??= fault;
+    if (this.#wanted !== undefined) this.#reject(this.#fault); // else a refusal may still be on its way to its reader
   }
 }

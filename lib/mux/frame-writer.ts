@@ -19,10 +19,10 @@ export class FrameWriter {
   readonly #view: DataView;
   #at = 0;
 
-  /** For `sizeBytes` at most; writing past them is a RangeError. */
-  constructor(sizeBytes: number) {
-    this.#bytes = new Uint8Array(sizeBytes);
-    this.#view = new DataView(this.#bytes.buffer);
+  /** Into all of `bytes`; writing past them is a RangeError. */
+  constructor(bytes: Bytes) {
+    this.#bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
   get roomBytes(): number {
@@ -113,7 +113,7 @@ export class FrameWriter {
 
 /** The plaintext of a record that only says `goaway`, final: the last one of a channel. */
 export function goawayPlaintext(code: string): Bytes {
-  const writer = new FrameWriter(frameBytes.goaway + code.length);
+  const writer = new FrameWriter(new Uint8Array(frameBytes.goaway + code.length));
   writer.goaway(true, code);
   return writer.written();
 }

@@ -117,9 +117,17 @@ export class Mux {
     this.#events.wake();
   }
 
-  /** Plaintext of the next record, undefined when nothing should go now; `full`: see `Scheduler.next`. */
+  /**
+   * Plaintext of the next record (1 … 65,519 bytes, good until the next call), undefined when nothing should go now.
+   * With `full`, data waits until it fills a record: to be said while earlier records are still being sealed.
+   */
   nextRecord(full = false): Bytes | undefined {
     return this.#ended === undefined ? this.#scheduler.next(full) : undefined;
+  }
+
+  /** Gives back memory that is only of use while there is much to send. */
+  rest(): void {
+    this.#scheduler.rest();
   }
 
   /** Takes the plaintext of a record. Throws Fault (`frame_invalid`, `credit_exceeded`, `limited`): the link must end. */

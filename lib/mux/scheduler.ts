@@ -5,6 +5,8 @@ import { dataHeaderBytes } from "./frame.ts";
 import { FrameWriter, frameBytes } from "./frame-writer.ts";
 import type { Stream } from "./stream.ts";
 
+const scratchFromBytes = 16 * 1_024;
+
 type Control = (writer: FrameWriter) => void;
 
 /**
@@ -22,6 +24,8 @@ export class Scheduler {
   #readyBytes = 0;
   readonly #fins = new Set<Stream>();
   #pong: number | undefined;
+  /** Where large records are put together: fresh memory for each costs more than sealing it. */
+  #scratch: Bytes | undefined;
 
   /** `finSaid` is called as the `fin` of a stream goes into a record. */
   constructor(flight: Flight, finSaid: (stream: Stream) => void) {
@@ -84,6 +88,7 @@ export class Scheduler {
   /**
    * The plaintext of the next record (1 … 65,519 bytes), or undefined when nothing should go now. With `full`, bulk
    * waits until it fills a record: said while earlier records are still being sealed, so that small frames gather.
+   * The plaintext is good until the next call.
    */
   next(full: boolean): Bytes | undefined {
     const flight = this.#flight;
@@ -94,7 +99,7 @@ export class Scheduler {
     const patient = this.#credits.size > 0 || this.#fins.size > 0;
     if (bulkBytes === 0 && !urgent && (full || !patient)) return undefined;
 
-    const writer = new FrameWriter(this.#sizeFor(bulkBytes, recordBytes));
+    const writer = new FrameWriter(this.#memory(this.#sizeFor(bulkBytes, recordBytes)));
     if (this.#pong !== undefined) writer.pong(this.#pong, flight.receivedBytes);
     this.#pong = undefined;
     const number = ping ? flight.nextPing() : undefined;
@@ -107,6 +112,11 @@ export class Scheduler {
     const record = writer.written();
     flight.sent(record.length, sent, number);
     return record;
+  }
+
+  /** Gives back memory that is only of use while there is much to send. */
+  rest(): void {
+    this.#scratch = undefined;
   }
 
   /** How much data the next record may hold: none when less than what is worth a record is allowed. */
@@ -124,6 +134,13 @@ export class Scheduler {
     const control = frameBytes.ping + frameBytes.pong + this.#controlBytes + ends;
     const data = bulkBytes === 0 ? 0 : Math.min(bulkBytes + this.#turns.length * dataHeaderBytes, recordBytes);
     return Math.min(recordPlaintextBytesMax, control + data);
+  }
+
+  /** `rest` gives it back. */
+  #memory(bytes: number): Bytes {
+    if (bytes < scratchFromBytes) return new Uint8Array(bytes);
+    if (this.#scratch === undefined || this.#scratch.length < bytes) this.#scratch = new Uint8Array(bytes);
+    return this.#scratch.subarray(0, bytes);
   }
 
   #addControl(bytes: number, write: Control): void {

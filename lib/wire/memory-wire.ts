@@ -77,11 +77,12 @@ class MemoryWire implements Wire {
       throw new Fault("wire_lost", "the peer does not take what is sent");
     }
     if (this.silent) return;
+    const own = message.slice();
     if (this.#path === undefined) {
-      this.#enqueue(message);
+      this.#enqueue(own);
       return;
     }
-    for (const { message: passed, delayMs } of this.#path(message, this.#sent++)) {
+    for (const { message: passed, delayMs } of this.#path(own, this.#sent++)) {
       if (delayMs === undefined || delayMs <= 0) this.#enqueue(passed);
       else this.#later(passed, delayMs);
     }
