@@ -1,6 +1,6 @@
 /** Gateways: keys, origins, the replicas that run under them. */
 export { authenticateGateway, type NexusEnv, newNexusRouter } from "./authenticate.ts";
-export type { GatewayRow } from "./repo.ts";
+export { type GatewayRow, touchReplica } from "./repo.ts";
 export { gatewayNexusRoutes, gatewayRoutes } from "./routes.ts";
 export { audiencesOf, demandServes } from "./rules.ts";
 export { createGateway, demandReplica, type GatewayDeps, gatewayForAgent } from "./service.ts";

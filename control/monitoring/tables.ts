@@ -41,6 +41,8 @@ export const agentPresence = sqliteTable("agent_presence", {
   healthAt: time("health_at"),
   desired: integer(),
   plugins: json<PluginHealth[]>(),
+  /** Which plugins are well, in one text: what a change of is history. */
+  pluginStates: text("plugin_states"),
 });
 
 /** What changed about an agent, when: never what was merely heard again. */
