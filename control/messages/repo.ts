@@ -1,7 +1,7 @@
 import { and, isNotNull, isNull, lt, sql } from "drizzle-orm";
 import type { Statement } from "#lib/runtime";
 import type { Db, Sealed } from "../db/index.ts";
-import { type MessageState, type Outcome, placesPerEntry, positionOf, stateOf } from "./message-state.ts";
+import { type MessageState, type Outcome, placesPerEntry, positionOf } from "./message-state.ts";
 import { pushEntries } from "./tables.ts";
 
 /** A message with all that its state follows from. */
@@ -10,6 +10,7 @@ export interface MessageRow {
   readonly id: string;
   readonly lane: number;
   readonly agentId: string;
+  readonly customerId: string;
   readonly plugin: string;
   readonly size: number;
   readonly contentType: string | null;
@@ -27,23 +28,30 @@ export interface MessageRow {
   readonly state: MessageState;
 }
 
-type RawRow = Omit<MessageRow, "state" | "position"> & {
-  readonly seq: number | null;
-  readonly stored: number | null;
-  readonly applied: number | null;
-};
+type RawRow = Omit<MessageRow, "position"> & { readonly seq: number | null };
 
-const rowSql = `SELECT m.place, m.id, m.lane, n.agent_id AS agentId, n.plugin, m.size, m.content_type AS contentType,
-    lower(hex(m.body_hash)) AS bodyHash, m.replays, m.outcome, m.code, m.reason, m.tries, m.outcome_at AS outcomeAt,
-    e.created_at AS createdAt, e.stream, e.seq, s.stored, s.applied
+/** Whose messages: all of them without a field. */
+export interface MessageScope {
+  readonly customerId?: string | undefined;
+  readonly agentId?: string | undefined;
+  readonly plugin?: string | undefined;
+}
+
+/** `stateOf` in SQL; a test holds the two together. */
+const stateSql = `CASE WHEN m.outcome IS NOT NULL THEN m.outcome
+    WHEN e.seq IS NULL OR s.applied IS NULL THEN 'queued'
+    WHEN e.seq * ${placesPerEntry} + m.place % ${placesPerEntry} <= s.applied THEN 'applied'
+    WHEN e.seq * ${placesPerEntry} + m.place % ${placesPerEntry} <= s.stored THEN 'stored' ELSE 'queued' END`;
+
+const rowSql = `SELECT m.place, m.id, m.lane, n.agent_id AS agentId, n.customer_id AS customerId, n.plugin, m.size,
+    m.content_type AS contentType, CASE WHEN m.body_hash IS NULL THEN NULL ELSE lower(hex(m.body_hash)) END AS bodyHash,
+    m.replays, m.outcome, m.code, m.reason, m.tries, m.outcome_at AS outcomeAt, e.created_at AS createdAt, e.stream, e.seq,
+    ${stateSql} AS state
   FROM messages m JOIN push_entries e ON e.id = m.place / ${placesPerEntry} JOIN lanes n ON n.id = m.lane
     LEFT JOIN lane_streams s ON s.lane = m.lane AND s.stream = e.stream`;
 
-function toRow({ seq, stored, applied, ...raw }: RawRow): MessageRow {
-  const position = seq === null ? null : positionOf(seq, raw.place % placesPerEntry);
-  const site = stored === null || applied === null ? undefined : { stored, applied };
-  const bodyHash = raw.bodyHash === "" ? null : raw.bodyHash;
-  return { ...raw, bodyHash, position, state: stateOf({ outcome: raw.outcome, position }, site) };
+function toRow({ seq, ...raw }: RawRow): MessageRow {
+  return { ...raw, position: seq === null ? null : positionOf(seq, raw.place % placesPerEntry) };
 }
 
 /** Messages of one lane by id. */
@@ -59,6 +67,44 @@ export async function messagesOfLane(db: Db, lane: number, ids: readonly string[
 export async function messagesById(db: Db, ids: readonly string[]): Promise<MessageRow[]> {
   const rows = await db.read<RawRow>(`${rowSql} WHERE m.id IN (SELECT value FROM json_each(?))`, [JSON.stringify(ids)]);
   return rows.map(toRow);
+}
+
+/** Messages of `scope` that fit all `conditions`, whose parameters stand in `params` in their order. */
+export async function messageRows(
+  db: Db,
+  scope: MessageScope,
+  conditions: readonly string[],
+  params: readonly (string | number)[],
+  order: string,
+): Promise<MessageRow[]> {
+  const { sql: within, params: own } = inScope(scope);
+  const where = [...within, ...conditions].map((condition) => `(${condition})`).join(" AND ");
+  const rows = await db.read<RawRow>(`${rowSql} ${where === "" ? "" : `WHERE ${where}`} ${order}`, [...own, ...params]);
+  return rows.map(toRow);
+}
+
+/** Conditions on a lane `n`. */
+export function inScope({ customerId, agentId, plugin }: MessageScope): { sql: string[]; params: string[] } {
+  const wanted = [
+    ["n.customer_id = ?", customerId],
+    ["n.agent_id = ?", agentId],
+    ["n.plugin = ?", plugin],
+  ] as const;
+  const set = wanted.flatMap(([sql, value]) => (value === undefined ? [] : [{ sql, value }]));
+  return { sql: set.map(({ sql }) => sql), params: set.map(({ value }) => value) };
+}
+
+/** When the site said that it has a position, and that its plugin acknowledged it; null = not (or no longer known). */
+export async function progressTimes(
+  db: Db,
+  { lane, stream, position }: Pick<MessageRow, "lane" | "stream" | "position">,
+): Promise<{ storedAt: number | null; appliedAt: number | null }> {
+  const first = (mark: string) =>
+    `(SELECT at FROM lane_progress WHERE lane = ? AND stream = ? AND ${mark} >= ? ORDER BY ${mark}, id LIMIT 1)`;
+  const at = [lane, stream, position];
+  const sql = `SELECT ${first("stored")} AS storedAt, ${first("applied")} AS appliedAt`;
+  const [row] = await db.read<{ storedAt: number | null; appliedAt: number | null }>(sql, [...at, ...at]);
+  return row ?? { storedAt: null, appliedAt: null };
 }
 
 /** What one broker entry reserves. */
