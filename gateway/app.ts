@@ -1,7 +1,7 @@
 /** Builds a Nexus from its parts: the only file that knows all of them. */
 
 import type { Broker } from "#lib/broker";
-import type { Clock, Random } from "#lib/clock";
+import { type Clock, type Random, sleep } from "#lib/clock";
 import type { CryptoSuite } from "#lib/crypto";
 import { asFault, Fault } from "#lib/fault";
 import type { Log } from "#lib/log";
@@ -34,6 +34,7 @@ const enrollmentsPerSecond = 20;
 const enrollmentsBurst = 200;
 const sweepEveryMs = 60_000;
 const drainLookMs = 50;
+const readyLookMs = 100;
 /** Where no other replica is, sessions can't move: they are not kept waiting for it. */
 const aloneDrainMs = 500;
 
@@ -208,8 +209,9 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
   async function begin(): Promise<void> {
     await replica.start();
     await presence.start();
-    await watch.start();
     digests.start();
+    await watch.start();
+    while (!watch.current && draining === undefined) await sleep(clock, readyLookMs);
     log.info("ready for agents", { nexus: replica.identifier, origins: replica.appointment?.origins });
   }
 
@@ -223,8 +225,7 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     const waitMs = (await isAlone()) ? Math.min(aloneDrainMs, config.drainMs) : config.drainMs;
     const untilMs = clock.monotonic() + waitMs;
     registry.goaway();
-    while (registry.size > 0 && clock.monotonic() < untilMs)
-      await new Promise<void>((resolve) => clock.after(drainLookMs, resolve));
+    while (registry.size > 0 && clock.monotonic() < untilMs) await sleep(clock, drainLookMs);
     registry.endAll("draining");
     await registry.drained();
     for (const end of unlisten) end();
