@@ -18,8 +18,5 @@ export interface VerifiedIdentity {
  * may take in its place. True for the same chain; false for a fork, an older chain, another identity.
  */
 export function isExtension(longer: VerifiedIdentity, shorter: VerifiedIdentity): boolean {
-  return (
-    longer.changes.length >= shorter.changes.length &&
-    shorter.changes.every(({ hash }, index) => longer.changes[index]?.hash === hash)
-  );
+  return shorter.changes.every(({ hash }, index) => longer.changes[index]?.hash === hash);
 }

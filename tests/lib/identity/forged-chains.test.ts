@@ -68,6 +68,13 @@ const forged: readonly (readonly [string, () => Promise<Bytes>])[] = [
   ["own signature twice", () => withSignatures((own) => [own, own])],
   ["three signatures", () => withSignatures((own, before) => [own, before, before])],
   ["no signature", () => withSignatures(() => [])],
+  [
+    "two signatures on the first change",
+    async () => {
+      const keys = await newKeys();
+      return chainOf(await signed(encodeCbor(content(keys, null, begin)), keys, keys));
+    },
+  ],
   ["a signature cut off", () => withSignatures((own, before) => [own, before.subarray(0, 63)])],
   ["another prefix", () => signedOver("mercury/1 identity chang")],
   ["no prefix", () => signedOver("")],
@@ -149,6 +156,23 @@ test("a change has one form: the same content in other CBOR is refused, even whe
     await expectFault(verifyIdentity(webSuite, chain, { now }), "identity_invalid");
   }
 });
+
+test("a chain has one form as well", async () => {
+  const chain = chainOf(...(await goodChain(1)).links);
+  for (const variant of [
+    concat(chain, Uint8Array.of(0)),
+    concat(Uint8Array.of(0x98, 1), chain.subarray(1)),
+    concat(Uint8Array.of(0x9f), chain.subarray(1), Uint8Array.of(0xff)),
+    reorderedLink(chain),
+  ])
+    await expectFault(verifyIdentity(webSuite, variant, { now }), "identity_invalid");
+});
+
+/** A list of one link whose two names are exchanged. */
+function reorderedLink(chain: Uint8Array): Bytes {
+  const at = Buffer.from(chain).indexOf("signatures") - 1;
+  return concat(chain.subarray(0, 2), chain.subarray(at), chain.subarray(2, at));
+}
 
 /** The map with its first two entries exchanged: what a decoder takes that does not look at the order of names. */
 function reordered(change: Uint8Array): Bytes {

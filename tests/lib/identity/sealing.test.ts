@@ -74,6 +74,11 @@ describe("what is sealed otherwise is refused", () => {
     },
   );
 
+  test("a wrapped key beside direct agreement, which nothing authenticates", async () => {
+    const parts = (await byJose()).split(".");
+    await expectFault(unseal(parts.with(1, "AAAA").join(".")), "malformed");
+  });
+
   test("no kid, or that of another", async () => {
     const sealed = await byJose();
     const { kid: _, ...header } = jose.decodeProtectedHeader(sealed);

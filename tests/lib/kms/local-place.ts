@@ -46,19 +46,25 @@ export class LocalPlace implements KmsPlace {
   }
 }
 
-/** `database` with every call told to `before`, which may throw instead. */
-export function watched(database: Database, before: (kind: "read" | "write", sql: string) => void): Database {
+/** `database` with every call told to `before`, which may take its time or throw instead, and every answer to `after`. */
+export function watched(
+  database: Database,
+  before: (kind: "read" | "write", sql: string) => Promise<void> | void,
+  after: (kind: "read" | "write", sql: string) => Promise<void> | void = () => {},
+): Database {
   return {
     read: async (sql, params) => {
-      before("read", sql);
-      return await database.read(sql, params);
+      await before("read", sql);
+      const rows = await database.read<never>(sql, params);
+      await after("read", sql);
+      return rows;
     },
     values: async (sql, params) => {
-      before("read", sql);
+      await before("read", sql);
       return await database.values(sql, params);
     },
     write: async (set) => {
-      before("write", set[0]?.sql ?? "");
+      await before("write", set[0]?.sql ?? "");
       return await database.write(set);
     },
     [Symbol.asyncDispose]: async () => {},

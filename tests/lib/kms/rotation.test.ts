@@ -84,6 +84,51 @@ describe("a rotation of the key-encryption key", () => {
     }
   });
 
+  test("ends between the reading of a row and its use: the row is read again", async () => {
+    const { place } = await filled();
+    await using _ = place;
+    const next = systemRandom(32);
+    let holding = false;
+    const { promise: held, resolve: hold } = Promise.withResolvers<void>();
+    const { promise: rotated, resolve: release } = Promise.withResolvers<void>();
+    const slow = watched(
+      place.database,
+      () => {},
+      async (kind, sql) => {
+        if (!holding || kind !== "read" || !sql.includes("WHERE name = ?")) return;
+        holding = false;
+        hold();
+        await rotated;
+      },
+    );
+    const kms = await place.with({ database: slow });
+    holding = true;
+    const agreeing = kms.agree("agent/1", peer.publicKey, use);
+    await held;
+    await kms.rotateKeyEncryptionKey(next);
+    release();
+    const { publicKey } = await kms.ensureKey("agent/1", "agree");
+    expect(hex(await agreeing)).toBe(hex(await peer.agree(publicKey)));
+  });
+
+  test("does not end while a key is not wrapped anew, also one made in the last moment", async () => {
+    const { place } = await filled();
+    await using _ = place;
+    const other = await place.with();
+    let late: Promise<{ readonly publicKey: Uint8Array }> | undefined;
+    const watchedDatabase = watched(place.database, async (kind, sql) => {
+      if (kind !== "write" || !sql.startsWith("UPDATE kek SET current") || late !== undefined) return;
+      late = other.ensureKey("agent/late", "agree");
+      await late;
+    });
+    const kms = await place.with({ database: watchedDatabase });
+    const next = systemRandom(32);
+    await kms.rotateKeyEncryptionKey(next);
+    const again = await place.with({ key: next });
+    const { publicKey } = (await late) ?? { publicKey: new Uint8Array(0) };
+    expect(hex(await again.agree("agent/late", peer.publicKey, use))).toBe(hex(await peer.agree(publicKey)));
+  });
+
   test("killed at any moment, opens with either key, and the new one finishes it", async () => {
     for (let writes = 0; ; writes++) {
       const { place, check } = await filled();

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { base64url, concat, encodeCbor, utf8 } from "#lib/bytes";
 import { recipientOf, seal } from "#lib/identity";
 import { bodyBytesMax, sealedBytesMax, sessionMessageBytesMax } from "#lib/limits";
 import { systemRandom } from "#lib/runtime";
@@ -29,6 +30,23 @@ describe("a sealed message", () => {
     expect(sealedBytesMax).toBeLessThan(sessionMessageBytesMax);
     expect((await verify(jws)).body).toHaveLength(bodyBytesMax);
     expect(await caught(sign({ body: new Uint8Array(bodyBytesMax + 1) }))).toBeInstanceOf(TypeError);
+  });
+
+  test("has one form: the same claims in other CBOR are refused, even when signed", async () => {
+    const body = utf8("body");
+    const payload = encodeCbor(message({ body, meta: {} }));
+    const header = base64url(utf8(JSON.stringify({ alg: "EdDSA", kid: authority.signer.kid, typ: "mercury-message" })));
+    const signedAs = async (bytes: Uint8Array) => {
+      const signed = `${header}.${base64url(bytes)}`;
+      return `${signed}.${base64url(await authority.signer.sign(utf8(signed)))}`;
+    };
+    await verify(await signedAs(payload));
+    const first = concat(Uint8Array.of(0x62), utf8("id")); // the shortest name comes first
+    expect(payload.subarray(1, 4)).toEqual(first);
+    const rest = payload.subarray(4 + 2 + 32); // two bytes of length, 32 characters
+    const reordered = concat(payload.subarray(0, 1), rest, payload.subarray(1, 4 + 2 + 32));
+    await expectFault(verify(await signedAs(reordered)), "statement_invalid");
+    await expectFault(verify(await signedAs(concat(payload, Uint8Array.of(0)))), "statement_invalid");
   });
 
   test.each([
