@@ -25,6 +25,7 @@ export class RevocationWatch implements Disposable {
   #currentAtMs: number | undefined;
   #looking: Promise<void> | undefined;
   #again = false;
+  #wanted = 0;
   #stopped = false;
 
   constructor(clock: Clock, list: RevocationList, sources: RevocationSources, log: Log) {
@@ -44,7 +45,15 @@ export class RevocationWatch implements Disposable {
     return this.look();
   }
 
-  /** Looks now: after a reconnect, or when a peer's credential names a newer list. */
+  /** Looks until a list of this number or a newer one is held: a peer's credential names it. False when there is none. */
+  async lookFor(number: number): Promise<boolean> {
+    this.#wanted = Math.max(this.#wanted, number);
+    for (let looks = 0; looks < 2 && this.#list.number < number; looks++) await this.look(); // one may be under way already
+    this.#wanted = 0;
+    return this.#list.number >= number;
+  }
+
+  /** Looks now: after a reconnect, or at a hint. */
   look(): Promise<void> {
     if (this.#looking !== undefined) {
       this.#again = true;
@@ -70,7 +79,7 @@ export class RevocationWatch implements Disposable {
     const beganMs = this.#clock.monotonic();
     try {
       const number = await within(this.#clock, staleMs, this.#sources.broker());
-      if (number === undefined || number > this.#list.number) await this.#sources.solaris();
+      if (number === undefined || Math.max(number, this.#wanted) > this.#list.number) await this.#sources.solaris();
       if (this.#list.number === 0 || this.#list.number < (number ?? 0))
         throw new Fault("unavailable", "Solaris has no list as new as the broker says");
       this.#currentAtMs = beganMs;

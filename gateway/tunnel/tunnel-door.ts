@@ -26,7 +26,7 @@ export interface TunnelParts {
   readonly openings: Openings;
   readonly replica: Replica;
   readonly revocations: RevocationList;
-  readonly watch: Pick<RevocationWatch, "look">;
+  readonly watch: Pick<RevocationWatch, "lookFor">;
   /** A link is up whose far end is the agent of the grant. */
   opened(link: Link, grant: Grant, address: string): void;
 }
@@ -112,8 +112,8 @@ export class TunnelDoor {
   /** Waits for the list that the peer's credential names (PROTOCOL §3). */
   async #fresh({ identity, credential }: VerifiedPeer): Promise<void> {
     const { revocations, watch } = this.#parts;
-    if (credential.revocations > revocations.number) await watch.look();
-    if (credential.revocations > revocations.number) throw new Fault("unavailable", "a revocation list is missing");
+    const held = credential.revocations <= revocations.number || (await watch.lookFor(credential.revocations));
+    if (!held) throw new Fault("unavailable", "a revocation list is missing");
     if (revocations.has(identity.identifier)) throw new Fault("revoked");
   }
 }
