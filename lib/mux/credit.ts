@@ -32,6 +32,7 @@ export class ReceiveWindow {
   #fromPot = 0;
   #consumed = 0;
   #grantedMs: number;
+  #end = Number.POSITIVE_INFINITY;
 
   /** `generous`: begins with `openingCreditBytes` if the pot is still nearly full (to be said in a frame). */
   constructor(pot: CreditPot, nowMs: number) {
@@ -59,9 +60,9 @@ export class ReceiveWindow {
     return this.#grant();
   }
 
-  /** No more than `received` will come. */
+  /** The peer said `fin`: no more than `received` will come, so what it may not use is free. */
   close(received: number): void {
-    this.allowed = received;
+    this.#end = received;
     this.#settle();
   }
 
@@ -81,7 +82,7 @@ export class ReceiveWindow {
   }
 
   #settle(): void {
-    const fromPot = Math.max(0, this.allowed - this.#consumed - streamInitialCreditBytes);
+    const fromPot = Math.max(0, Math.min(this.allowed, this.#end) - this.#consumed - streamInitialCreditBytes);
     this.#pot.freeBytes += this.#fromPot - fromPot;
     this.#fromPot = fromPot;
   }

@@ -292,7 +292,8 @@ export class Mux {
     }
     const { receiving, window, state } = stream;
     const now = this.#options.clock.monotonic();
-    if (state === "got-fin" || !window.consume(receiving.consumed, now, this.#flight.roundTripMs)) return;
+    const told = window.consume(receiving.consumed, now, this.#flight.roundTripMs);
+    if (!told || state === "got-fin") return;
     this.#scheduler.credit(stream);
     this.#events.wake();
   }
