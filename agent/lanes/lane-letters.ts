@@ -31,7 +31,10 @@ export function makeLetters(random: Random, now: () => number): Letters {
     about,
     position,
   });
-  const whole = ({ contentType, body }: DownMessage) => ({ ...(contentType === undefined ? {} : { contentType }), body });
+  const whole = ({ contentType, body }: DownMessage) => ({
+    ...(contentType === undefined ? {} : { contentType }),
+    body,
+  });
   return {
     dead: (message, place, { code, reason, tries }) =>
       encodeUp(

@@ -33,6 +33,7 @@ export class LaneInbox {
   #storedPosition: number;
   #storedN: number;
   #settled: Settled;
+  #left: { readonly calling: boolean; readonly tries: number };
   #handedN: number;
   #cache: StoredEntry[] = [];
   #cacheBytes = 0;
@@ -52,6 +53,7 @@ export class LaneInbox {
       position: row.settled_position,
       at: row.settled_at,
     };
+    this.#left = { calling: row.calling === 1, tries: row.tries };
     this.#handedN = Math.max(0, row.settled_n - 1);
   }
 
@@ -66,6 +68,11 @@ export class LaneInbox {
 
   get settled(): Settled {
     return this.#settled;
+  }
+
+  /** Of the message behind the settled mark: whether a call of it was noted, and how often it was refused. */
+  get left(): { readonly calling: boolean; readonly tries: number } {
+    return this.#left;
   }
 
   fits(bytes: number): boolean {
@@ -154,6 +161,13 @@ export class LaneInbox {
     return entry;
   }
 
+  /** Hands out again from the settled mark on: for another executor. */
+  rewind(): void {
+    this.#cache = [];
+    this.#cacheBytes = 0;
+    this.#handedN = Math.max(0, this.#settled.n - 1);
+  }
+
   /** Where to begin in an entry that was handed out: messages before it are settled. */
   startIn(entry: StoredEntry): number {
     return entry.n === this.#settled.n ? this.#settled.index : 0;
@@ -190,6 +204,7 @@ export class LaneInbox {
       ...(options.also ?? []),
     ]);
     this.#settled = to;
+    this.#left = { calling: options.calling === true, tries: options.tries ?? 0 };
     for (const row of done[1]?.rows ?? [])
       this.#quota.remove(this.#lane, numberOf(row.bytes) + entryOverheadBytes, numberOf(row.messages));
     this.#tell();

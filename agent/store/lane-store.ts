@@ -14,8 +14,6 @@ export interface Lane {
   readonly outbox: LaneOutbox;
   readonly held: HeldMessages;
   readonly state: PluginState;
-  /** What the last run left: whether a message was being called, and how often the next one was refused. */
-  readonly left: { readonly calling: boolean; readonly tries: number };
 }
 
 /** All lanes of this node: one per plugin, and `$node`. */
@@ -85,7 +83,6 @@ export class LaneStore {
       outbox: new LaneOutbox(database, row, this.#outboxQuota),
       held: new HeldMessages(database, row.id),
       state: new PluginState(database, row.name),
-      left: { calling: row.calling === 1, tries: row.tries },
     };
     await Promise.all([lane.inbox.count(), lane.outbox.count()]);
     this.#lanes.set(row.name, lane);

@@ -78,11 +78,20 @@ export class LaneOutbox {
     this.tell();
   }
 
-  /** Room for letters that another transaction is about to append. Fault `lane_full`. */
-  reserve(messages: readonly EncodedUp[]): () => void {
-    const bytes = upBytes(messages);
-    this.#quota.reserve(this.#lane, bytes, messages.length);
-    return () => this.#quota.remove(this.#lane, bytes, messages.length);
+  /** Appends letters by `write`, whose transaction the given statements must be part of. Faults: `lane_full`, those of `write`. */
+  async appendWith(
+    letters: readonly EncodedUp[],
+    write: (also: readonly Statement[]) => Promise<unknown>,
+  ): Promise<void> {
+    const bytes = upBytes(letters);
+    this.#quota.reserve(this.#lane, bytes, letters.length);
+    try {
+      await write(appendUp(this.#lane, letters));
+    } catch (error) {
+      this.#quota.remove(this.#lane, bytes, letters.length);
+      throw error;
+    }
+    this.tell();
   }
 
   /** Tells the publisher that there is something new. */

@@ -169,7 +169,7 @@ describe("inbox", () => {
     );
     await store[Symbol.asyncDispose]();
     const again = await (await open(path)).lanes.lane("erp");
-    expect(again.left).toEqual({ calling: true, tries: 2 });
+    expect(again.inbox.left).toEqual({ calling: true, tries: 2 });
     expect(await texts(again)).toEqual(["m3", "m4"]);
   });
 
