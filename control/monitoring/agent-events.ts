@@ -12,9 +12,10 @@ export type AgentEventKind =
   | "plugin-changed"
   | "copy-seen"
   | "token-reused"
-  | "clock-wrong";
+  | "clock-wrong"
+  | "node-warning";
 
-const warnings: ReadonlySet<string> = new Set<AgentEventKind>(["copy-seen", "token-reused", "clock-wrong"]);
+const warnings: ReadonlySet<string> = new Set<AgentEventKind>(["copy-seen", "token-reused", "clock-wrong", "node-warning"]);
 
 /** Whether an event of this kind is for a person to look at. */
 export const isWarning = (kind: string) => warnings.has(kind);

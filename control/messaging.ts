@@ -1,0 +1,125 @@
+import type { Hono } from "hono";
+import type { Broker } from "#lib/broker";
+import type { UpWatermark } from "#lib/session";
+import type { Signer } from "#lib/statement";
+import { agentById } from "./agents/index.ts";
+import type { ApiEnv, SliceDeps } from "./api/index.ts";
+import { commandRoutes, makeGiveCommand, takeAnswer } from "./commands/index.ts";
+import { asStatement } from "./db/index.ts";
+import { desiredNumberOf, desiredRoutes, keepPublishing, makeDesiredStates, takeReport } from "./desired/index.ts";
+import { makeLanes, upWatermarksOf } from "./lanes/index.ts";
+import { makeLeases, underLease } from "./leases/index.ts";
+import {
+  type IngestDeps,
+  ingest,
+  keepAdopting,
+  letterRoutes,
+  makeLaneChecks,
+  makeMessageWatch,
+  makePusher,
+  makeRateLimiter,
+  makeReceivedFeed,
+  messageRoutes,
+  pushRoutes,
+  receivedRoutes,
+} from "./messages/index.ts";
+import { insertWarning } from "./monitoring/agent-events.ts";
+import { purgeForever, type Retention, retentionRoutes } from "./retention/index.ts";
+
+export interface MessagingDeps extends SliceDeps {
+  readonly broker: Broker;
+  /** The authority's. */
+  readonly signer: Signer;
+  readonly retention: Retention;
+  /** Names this replica in leases. */
+  readonly replica: string;
+}
+
+/** The data side of Solaris: configurations, messages, commands, retention. */
+export interface Messaging extends AsyncDisposable {
+  /** Routers for `makeApi`. */
+  readonly slices: readonly Hono<ApiEnv>[];
+  /** An agent has a new identity: what is sealed to it is sealed anew. */
+  identityChanged(agentId: string): Promise<void>;
+  /** Number of the newest desired state that is sealed to the agent; 0 = none. */
+  desiredNumber(agentId: string): Promise<number>;
+  upWatermarks(agentId: string): Promise<UpWatermark[]>;
+}
+
+const settleLifeMs = 600_000;
+
+/** Starts it: ingest and purge under their leases, publication of what was left. Disposing drains pushes first. */
+export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
+  const { db, broker, clock, log } = deps;
+  const lanes = makeLanes(db);
+  const watch = makeMessageWatch(deps);
+  const feed = makeReceivedFeed(deps);
+  const publishDown = (to: { agent: string; plugin: string }, entry: Uint8Array, token: string) =>
+    broker.publish({ kind: "down", ...to }, entry, token);
+  const pushDeps = { ...deps, lanes, watch, publishDown, limiter: makeRateLimiter(deps) };
+  const pusher = makePusher(pushDeps);
+  const states = makeDesiredStates(deps);
+  const give = makeGiveCommand(deps);
+  const closing = new AbortController();
+  const leases = makeLeases(deps, deps.replica);
+
+  const laneOf: IngestDeps["laneOf"] = async (agentId, plugin) => {
+    const known = await lanes.find(agentId, plugin);
+    if (known !== undefined) return known;
+    const agent = await agentById(db, agentId);
+    return agent === undefined ? undefined : lanes.of({ customerId: agent.customerId, agentId, plugin });
+  };
+  const ingestDeps: IngestDeps = {
+    ...deps,
+    laneOf,
+    checksOf: makeLaneChecks(db),
+    openUp: (options) => broker.open({ kind: "up" }, options),
+    hooks: {
+      report: async (lane, message) => [takeReport(deps, lane.agentId, message)],
+      answer: async (lane, message) => [await takeAnswer(deps, lane.agentId, message)],
+      warning: async ({ agentId, plugin }, { code = "warning", reason = "" }) => {
+        const detail = { plugin, code, reason };
+        return [asStatement(insertWarning(db, { agentId, at: clock.now(), kind: "node-warning", detail }))];
+      },
+    },
+    stored() {
+      watch.poke();
+      feed.poke();
+    },
+  };
+  const leased = (name: string, termMs: number, retryMs: number) => ({ leases, clock, log, name, termMs, retryMs });
+  const publishing = keepPublishing({ ...deps, states });
+  const unlisten = broker.onRestored(() => publishing.again());
+  const running = [
+    keepAdopting(pushDeps),
+    underLease(leased("ingest", 6_000, 500), (lease, signal) => ingest(ingestDeps, lease, signal)),
+    underLease(leased("purge", 30_000, 10_000), (lease, signal) => purgeForever(deps, lease, signal)),
+    publishing,
+  ];
+
+  return {
+    slices: [
+      desiredRoutes({ ...deps, states, lanes }),
+      pushRoutes({ ...pushDeps, pusher }),
+      messageRoutes({
+        ...pushDeps,
+        order: (by, agentId, command) => give(by, agentId, { command, lifeMs: settleLifeMs }),
+      }),
+      receivedRoutes({ ...deps, feed, closing: closing.signal }),
+      letterRoutes({ ...deps, lanes, pusher }),
+      commandRoutes({ ...deps, give }),
+      retentionRoutes(deps),
+    ],
+    async identityChanged(agentId) {
+      await states.reseal(agentId);
+    },
+    desiredNumber: (agentId) => desiredNumberOf(db, agentId),
+    upWatermarks: (agentId) => upWatermarksOf(db, agentId),
+    async [Symbol.asyncDispose]() {
+      unlisten();
+      closing.abort();
+      await pusher[Symbol.asyncDispose]();
+      await Promise.all(running.map((part) => part[Symbol.asyncDispose]()));
+    },
+  };
+}
