@@ -53,3 +53,13 @@ export function listCheckpoints(db: Db): Promise<{ number: number; time: number;
 export function insertCheckpoint(db: Db, checkpoint: { number: number; time: number; statement: string }) {
   return db.query.insert(auditCheckpoints).values(checkpoint).onConflictDoNothing();
 }
+
+/** Number that the newest checkpoint covers; 0 = none. */
+export async function newestCheckpoint(db: Db): Promise<number> {
+  const [row] = await db.query
+    .select({ number: auditCheckpoints.number })
+    .from(auditCheckpoints)
+    .orderBy(desc(auditCheckpoints.number))
+    .limit(1);
+  return row?.number ?? 0;
+}

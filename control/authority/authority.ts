@@ -36,6 +36,13 @@ export async function openAuthority(deps: AuthorityDeps): Promise<Authority> {
   };
 }
 
+/** The chain in the database, unverified: for commands beside the server. Fault `not_found` before the first start. */
+export async function storedAuthority(db: Db): Promise<Pick<AuthorityRow, "identifier" | "chain">> {
+  const row = await newestChain(db);
+  if (row === undefined) throw new Fault("not_found", "there is no authority yet: start Solaris once");
+  return row;
+}
+
 async function begin(deps: AuthorityDeps): Promise<AuthorityRow> {
   const [signKey, agreeKey] = ["authority/1/sign", "authority/1/agree"];
   const { identifier, chain } = await beginIdentity(deps.suite, await kmsKeys(deps.kms, signKey, agreeKey), {

@@ -1,5 +1,5 @@
 /** The credential authority: Solaris' identity, credentials, the revocation list. */
-export { type Authority, openAuthority } from "./authority.ts";
+export { type Authority, openAuthority, storedAuthority } from "./authority.ts";
 export { type CredentialSubject, type IssueCredential, makeIssueCredential } from "./credentials.ts";
 export { openRevocations, type Revocations } from "./revocations.ts";
 export { authorityNexusRoutes, authorityRoutes } from "./routes.ts";

@@ -36,6 +36,8 @@ export interface EnrollmentDeps
   readonly issueCredential: IssueCredential;
   /** Number of the newest desired state of an agent; 0 = none. */
   readonly desiredNumber: (agentId: string) => Promise<number>;
+  /** Called once an agent has another identity: what is sealed to it has to be sealed anew. */
+  readonly identityChanged: (agentId: string) => Promise<void>;
 }
 
 /** From where a request came. */
@@ -162,6 +164,11 @@ async function spend(
   };
   const revoked = former === null ? [] : [{ identifier: former, at: now, reason: "reissued" }];
   await deps.revocations.revoke({ ...event, detail: { ...detail, createdBy: token.createdBy } }, revoked, ...set);
+  try {
+    await deps.identityChanged(agent.id);
+  } catch (error) {
+    deps.log.error("the desired state of a new identity could not be sealed", { agent: agent.id, error });
+  }
   return { agent: { ...agent, ...change, version: agent.version + 1 }, identity: row };
 }
 

@@ -3,4 +3,4 @@ export { authenticateGateway, type NexusEnv, newNexusRouter } from "./authentica
 export { type GatewayRow, touchReplica } from "./repo.ts";
 export { gatewayNexusRoutes, gatewayRoutes } from "./routes.ts";
 export { audiencesOf, demandServes } from "./rules.ts";
-export { createGateway, demandReplica, type GatewayDeps, gatewayForAgent } from "./service.ts";
+export { createGateway, demandReplica, type GatewayDeps, gatewayForAgent, putOwnGateway } from "./service.ts";

@@ -54,6 +54,26 @@ export async function createGateway(
   return { gateway, key };
 }
 
+const ownGatewayId = "gtw_this_machine";
+
+/** The gateway inside Solaris' own process, made at the first start; its key is another at each. */
+export async function putOwnGateway(
+  { db, audit, clock }: Pick<GatewayDeps, "db" | "audit" | "clock">,
+  keyHash: GatewayRow["keyHash"],
+  origin: string,
+): Promise<void> {
+  const origins = [origin.replace(/^ws/, "http")];
+  const known = await gatewayById(db, ownGatewayId);
+  const made = { id: ownGatewayId, name: "this machine", customerId: null, createdAt: clock.now(), revokedAt: null };
+  const put =
+    known === undefined
+      ? insertGateway(db, { ...made, keyHash, origins })
+      : expecting(1, updateGateway(db, ownGatewayId, { keyHash, origins }));
+  const action = known === undefined ? "gateway.created" : "gateway.key-renewed";
+  const event = { actor: "solaris", action, subject: ownGatewayId, detail: { origins: origin } };
+  await whileLive(audit.record(event, put));
+}
+
 /** The gateway. Fault `not_found`. */
 export async function findGateway(deps: Pick<GatewayDeps, "db">, id: string): Promise<GatewayRow> {
   const row = await gatewayById(deps.db, id);

@@ -15,7 +15,12 @@ export type AgentEventKind =
   | "clock-wrong"
   | "node-warning";
 
-const warnings: ReadonlySet<string> = new Set<AgentEventKind>(["copy-seen", "token-reused", "clock-wrong", "node-warning"]);
+const warnings: ReadonlySet<string> = new Set<AgentEventKind>([
+  "copy-seen",
+  "token-reused",
+  "clock-wrong",
+  "node-warning",
+]);
 
 /** Whether an event of this kind is for a person to look at. */
 export const isWarning = (kind: string) => warnings.has(kind);

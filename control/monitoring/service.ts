@@ -31,7 +31,12 @@ export async function takeDigest(deps: MonitoringDeps, gateway: GatewayRow, dige
   for (const list of chunks(ended))
     set.push(...endStatements(JSON.stringify(list.map((row) => ({ ...row, eventId: newId("evt") }))), digest.nexus));
   const refused = digest.refusals.map(({ minute, sub, ...refusal }) =>
-    countRefusal(db, { ...refusal, at: Math.min(minute, now), subject: sub ?? "", verified: false }),
+    countRefusal(db, {
+      ...refusal,
+      at: Math.max(now - 60_000, Math.min(minute, now)),
+      subject: sub ?? "",
+      verified: false,
+    }),
   );
   await db.write(touchReplica(db, digest.nexus, now), ...set, ...refused);
   return { end: await mustEnd(db, digest.nexus, now) };

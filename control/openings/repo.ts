@@ -80,7 +80,3 @@ export function openingsOf(db: Db, agentId: string, after: string | undefined, l
     .orderBy(desc(openings.id))
     .limit(limit);
 }
-
-/** Headers that time alone refuses now. */
-export const forgetHeaders = (db: Db, nowMs: number) =>
-  db.query.delete(usedHeaders).where(lt(usedHeaders.until, nowMs));

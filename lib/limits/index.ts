@@ -112,6 +112,8 @@ export const openingsPendingMax = 2_000;
 export const unknownIdentifierMemoryMs = 60_000;
 export const authorizationHeaderBytesMax = 4 * KiB;
 export const enrollmentBodyBytesMax = 64 * KiB;
+/** Request bodies of a Nexus at Solaris: a full digest of 20,000 sessions. */
+export const nexusBodyBytesMax = 16 * MiB;
 
 // Delivery
 /** Messages of one `:batch` request, and its bytes: base64 of some full bodies beside many small ones. */
@@ -126,6 +128,24 @@ export const idempotencyKeyLifeMs = 24 * 3_600_000;
 export const inboxBytesMax = 256 * MiB;
 export const outboxBytesMax = 256 * MiB;
 export const statusIntervalMinMs = 100;
+
+// Plugins: what a system at the site may send
+/** One page of a poll: eight of the largest bodies. */
+export const pageBytesMax = 8 * MiB;
+/** Items of one page: what one transaction of the outbox stores in well under a second. */
+export const pageItemsMax = 10_000;
+/** What is read of a system's answer to tell a person why it refused, and how much of it is told. */
+export const answerReadBytesMax = 4 * KiB;
+export const answerReasonLengthMax = 300;
+/** Posts to one webhook under way at once, and the bytes of their bodies. */
+export const webhookPendingMax = 256;
+export const webhookPendingBytesMax = 16 * MiB;
+export const webhookReadTimeoutMs = 20_000;
+/** Files that one look at a directory considers, and those of one batch. */
+export const directoryEntriesMax = 10_000;
+export const fileBatchMax = 128;
+/** Picked-up files that could not be put away; past it nothing more is picked up. */
+export const filesLeftMax = 1_000;
 
 if (recordPlaintextBytesMax + 16 > noiseMessageBytesMax) throw new RangeError("a record must fit a Noise message");
 if (pingIntervalMs + pingTimeoutMs > 15_000) throw new RangeError("a dead path must be noticed within 15 s");

@@ -374,6 +374,7 @@ CREATE TABLE `push_entries` (
 
 CREATE UNIQUE INDEX `push_entries_token_unique` ON `push_entries` (`token`);
 CREATE INDEX `push_entries_by_lane` ON `push_entries` (`lane`,`id`);
+CREATE INDEX `push_entries_by_seq` ON `push_entries` (`lane`,`seq`);
 CREATE INDEX `push_entries_unplaced` ON `push_entries` (`held_until`) WHERE seq IS NULL;
 CREATE TABLE `quarantine` (
 	`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL,
@@ -431,7 +432,8 @@ CREATE TABLE `agent_presence` (
 	`online_ms` integer NOT NULL,
 	`health_at` integer,
 	`desired` integer,
-	`plugins` text
+	`plugins` text,
+	`plugin_states` text
 );
 
 CREATE TABLE `sessions` (

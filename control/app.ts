@@ -1,0 +1,170 @@
+/** Builds Solaris from its parts: the only file that knows all of them. */
+
+import { Hono } from "hono";
+import { routePath } from "hono/route";
+import type { Broker } from "#lib/broker";
+import type { Clock, Random } from "#lib/clock";
+import type { CryptoSuite } from "#lib/crypto";
+import { asFault } from "#lib/fault";
+import type { Kms } from "#lib/kms";
+import { pushBatchBytesMax } from "#lib/limits";
+import type { Log } from "#lib/log";
+import type { Database } from "#lib/runtime";
+import { accessRoutes, makeFindPrincipal } from "./access/index.ts";
+import { agentRoutes, isAgentIdentity } from "./agents/index.ts";
+import { makeApi, type SliceDeps } from "./api/index.ts";
+import { auditRoutes, makeAuditLog, writeCheckpoint, writeSummaries } from "./audit/index.ts";
+import {
+  authorityNexusRoutes,
+  authorityRoutes,
+  makeIssueCredential,
+  openAuthority,
+  openRevocations,
+} from "./authority/index.ts";
+import { customerRoutes } from "./customers/index.ts";
+import { makeDb, makeNewId, makeSeals } from "./db/index.ts";
+import { enrollmentNexusRoutes } from "./enrollment/index.ts";
+import { gatewayForAgent, gatewayNexusRoutes, gatewayRoutes } from "./gateways/index.ts";
+import { startJobs } from "./jobs.ts";
+import { openMessaging } from "./messaging.ts";
+import type { SolarisMetrics } from "./metrics.ts";
+import { endSilentReplicas, monitoringNexusRoutes, monitoringRoutes } from "./monitoring/index.ts";
+import { makeNexusApi } from "./nexus-api.ts";
+import { openingNexusRoutes, openingRoutes } from "./openings/index.ts";
+import type { Retention } from "./retention/index.ts";
+
+/** What Solaris is made of. Databases, KMS and broker stay the caller's to close. */
+export interface SolarisParts {
+  /** Migrated (`solarisMigrations`). */
+  readonly database: Database;
+  /** Its audit callback is `kmsAudit(…)`. */
+  readonly kms: Kms;
+  readonly broker: Broker;
+  readonly suite: CryptoSuite;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly version: string;
+  readonly metrics: SolarisMetrics;
+  readonly retention: Retention;
+  /** Names this replica to the others. */
+  readonly replica: string;
+}
+
+/** Whether it serves, and if not, why. */
+export type Health = { readonly ready: true } | { readonly ready: false; readonly reason: string };
+
+/** A Solaris without its listener. */
+export interface Solaris extends AsyncDisposable {
+  /** Answers `/api/v1`, `/nexus/v1`, `/healthz`, `/readyz`, `/metrics`. */
+  fetch(request: Request): Promise<Response>;
+  health(): Promise<Health>;
+  /** What commands beside the server need. */
+  readonly slices: SliceDeps;
+  /** Identifier of the authority. */
+  readonly authority: string;
+}
+
+/** Begins to work at once. Disposing stops what runs beside requests, and signs the audit log's head. */
+export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
+  const { database, kms, broker, suite, clock, random, log, metrics } = parts;
+  const db = makeDb(database);
+  const seals = makeSeals(kms);
+  const newId = makeNewId(clock, random);
+  const audit = makeAuditLog({ db, suite, clock });
+  const slices: SliceDeps = { db, seals, audit, suite, clock, random, newId, log };
+
+  const authority = await openAuthority({ db, kms, suite, clock });
+  const { signer } = authority;
+  const revocations = await openRevocations({ db, audit, authority, broker, clock, log: log.child("revocations") });
+  const issueCredential = makeIssueCredential({ authority, revocations, clock, random });
+
+  const { retention, replica } = parts;
+  const messaging = await openMessaging({ ...slices, log: log.child("messages"), broker, signer, retention, replica });
+  const { identityChanged, desiredNumber, upWatermarks } = messaging;
+
+  const identity = { ...slices, kms, authority, revocations, issueCredential, identityChanged, desiredNumber };
+  const gateway = { ...identity, isAgentIdentity: (identifier: string) => isAgentIdentity(slices, identifier) };
+  const agent = {
+    ...identity,
+    gatewayForAgent: (customerId: string, id: string | undefined) => gatewayForAgent(slices, customerId, id),
+  };
+  const opening = { ...identity, upWatermarks };
+
+  const api = makeApi({
+    findPrincipal: makeFindPrincipal(slices),
+    random,
+    log: log.child("api"),
+    version: parts.version,
+    bodyBytesMax: pushBatchBytesMax + 1024 * 1024,
+    slices: [
+      customerRoutes(slices),
+      gatewayRoutes(gateway),
+      agentRoutes(agent),
+      openingRoutes(slices),
+      monitoringRoutes(slices),
+      ...messaging.slices,
+      accessRoutes(slices),
+      authorityRoutes({ authority, revocations }),
+      auditRoutes({ db, authorityChain: () => authority.identity.chain }),
+    ],
+  });
+  const nexusApi = makeNexusApi({ db, suite, clock, random, log: log.child("nexus-api") }, [
+    authorityNexusRoutes({ authority, revocations }),
+    gatewayNexusRoutes({ ...gateway, revocations }),
+    enrollmentNexusRoutes(identity),
+    openingNexusRoutes(opening),
+    monitoringNexusRoutes(slices),
+  ]);
+
+  const checkpoint = () => writeCheckpoint({ db, clock, signer });
+  const jobs = startJobs({ clock, log: log.child("jobs") }, [
+    { name: "silent replicas", everyMs: 5_000, run: () => endSilentReplicas(slices) },
+    { name: "audit summaries", everyMs: 60_000, run: () => writeSummaries({ db, audit, suite, clock }) },
+    { name: "audit checkpoints", everyMs: 300_000, run: checkpoint },
+  ]);
+
+  async function health(): Promise<Health> {
+    try {
+      await db.read("SELECT 1");
+      await broker.check();
+      return { ready: true };
+    } catch (error) {
+      const { code, message } = asFault(error, "internal");
+      return { ready: false, reason: `${code}: ${message}` };
+    }
+  }
+
+  const app = new Hono();
+  app.use(async (context, next) => {
+    const began = clock.monotonic();
+    await next();
+    metrics.answered(routePath(context, -1), context.res.status, (clock.monotonic() - began) / 1_000);
+  });
+  app.get("/healthz", (context) => context.text("ok"));
+  app.get("/readyz", async (context) => {
+    const found = await health();
+    return context.json(found, found.ready ? 200 : 503);
+  });
+  app.get("/metrics", async (context) => {
+    const { registry } = metrics;
+    return context.text(await registry.metrics(), 200, { "content-type": registry.contentType });
+  });
+  app.route("/", nexusApi).route("/", api);
+
+  let closed: Promise<void> | undefined;
+  return {
+    slices,
+    authority: authority.identity.identifier,
+    health,
+    fetch: async (request) => app.fetch(request),
+    [Symbol.asyncDispose]() {
+      closed ??= (async () => {
+        await jobs[Symbol.asyncDispose]();
+        await messaging[Symbol.asyncDispose]();
+        await checkpoint().catch((error: unknown) => log.error("the last checkpoint was not written", { error }));
+      })();
+      return closed;
+    },
+  };
+}

@@ -1,0 +1,277 @@
+/** Settings of Solaris, from the environment alone. The only reader of the environment in this program. */
+
+import { Fault } from "#lib/fault";
+import type { LogLevel } from "#lib/log";
+import { type Retention, retentionSchema } from "./retention/index.ts";
+
+/** Where to listen. */
+export interface Listen {
+  readonly host: string;
+  /** 0 = any free one. */
+  readonly port: number;
+}
+
+/** PEM texts. */
+export interface Tls {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** The gateway inside this process (`serve --with-gateway`). */
+export interface OwnGatewayConfig {
+  readonly listen: Listen;
+  /** Where agents reach it, if that is not where it listens. */
+  readonly origin: string | undefined;
+  readonly tls: Tls | undefined;
+  readonly trustedProxies: readonly string[];
+  readonly allowInsecure: boolean;
+}
+
+/** All settings. */
+export interface SolarisConfig {
+  readonly listen: Listen;
+  readonly tls: Tls | undefined;
+  /** Folder of the databases. */
+  readonly dataDirectory: string;
+  /** File with the key-encryption key, outside the data directory; used when neither environment nor key store have it. */
+  readonly keyFile: string;
+  /** Where the first admin key is written when there is no terminal. */
+  readonly adminKeyFile: string;
+  /** A remote libSQL server instead of `solaris.db`. */
+  readonly database: { readonly url: string; readonly authToken: string | undefined } | undefined;
+  /** NATS; undefined = the embedded broker in `broker.db`. */
+  readonly nats:
+    | { readonly servers: readonly string[]; readonly user: string | undefined; readonly password: string | undefined }
+    | undefined;
+  readonly gateway: OwnGatewayConfig;
+  readonly retention: Retention;
+  readonly logLevel: LogLevel;
+  readonly logFormat: "json" | "text";
+  /** Benchmarks only: ms added to every commit of a local file, to stand for a slow disk. */
+  readonly commitDelayMs: number;
+  /** The environment as `findKey` looks at it. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+}
+
+/** Name of the environment variable and of the systemd credential that hold the key-encryption key. */
+export const keyVariable = "SOLARIS_KEY";
+
+interface Variable {
+  readonly name: string;
+  readonly text: string;
+  readonly fallback?: string;
+}
+
+/** Every variable that is read. */
+export const variables = [
+  { name: "SOLARIS_DATA", text: "folder of the databases", fallback: "./solaris-data" },
+  { name: "SOLARIS_LISTEN", text: "address and port of API, Nexus API and console", fallback: "127.0.0.1:8080" },
+  {
+    name: "SOLARIS_TLS_CERT_FILE",
+    text: "certificate chain, PEM (with SOLARIS_TLS_KEY_FILE; else put a proxy before it)",
+  },
+  { name: "SOLARIS_TLS_KEY_FILE", text: "private key of the certificate, PEM" },
+  {
+    name: "SOLARIS_ALLOW_INSECURE",
+    text: "yes = listen without TLS on other addresses than this machine's own (behind a proxy, or for tests)",
+    fallback: "no",
+  },
+  {
+    name: keyVariable,
+    text: "key-encryption key, 32 to 1024 characters (else: systemd credential solaris-key, OS key store, SOLARIS_KEY_FILE)",
+  },
+  { name: "SOLARIS_KEY_FILE", text: "0600 file with that key, made when missing (default: SOLARIS_DATA + .key)" },
+  {
+    name: "SOLARIS_ADMIN_KEY_FILE",
+    text: "where the first admin key goes without a terminal (default: SOLARIS_DATA + .admin-key)",
+  },
+  { name: "SOLARIS_DATABASE_URL", text: "libSQL server instead of a local file (optional)" },
+  { name: "SOLARIS_DATABASE_TOKEN", text: "its token" },
+  { name: "SOLARIS_DATABASE_TOKEN_FILE", text: "file that holds its token" },
+  { name: "SOLARIS_NATS_URL", text: "NATS WebSocket addresses, separated by commas (default: the embedded broker)" },
+  { name: "SOLARIS_NATS_USER", text: "user at NATS" },
+  { name: "SOLARIS_NATS_PASSWORD", text: "password at NATS" },
+  { name: "SOLARIS_NATS_PASSWORD_FILE", text: "file that holds the password at NATS" },
+  {
+    name: "SOLARIS_GATEWAY_LISTEN",
+    text: "serve --with-gateway: address and port for tunnels",
+    fallback: "127.0.0.1:8443",
+  },
+  {
+    name: "SOLARIS_GATEWAY_ORIGIN",
+    text: "serve --with-gateway: where agents reach it, such as https://gateway.example.com",
+  },
+  { name: "SOLARIS_GATEWAY_TLS_CERT_FILE", text: "serve --with-gateway: certificate chain, PEM" },
+  { name: "SOLARIS_GATEWAY_TLS_KEY_FILE", text: "serve --with-gateway: private key, PEM" },
+  {
+    name: "SOLARIS_GATEWAY_TRUSTED_PROXIES",
+    text: "serve --with-gateway: addresses or ranges whose X-Forwarded-For and -Proto are believed",
+  },
+  {
+    name: "SOLARIS_RETENTION_DAYS",
+    text: "lifetimes in days, such as messages=30,received=7,attempts=90 (also deadLetters, quarantine, commands, history, progress)",
+  },
+  { name: "SOLARIS_LOG_LEVEL", text: "debug, info, warn or error", fallback: "info" },
+  { name: "SOLARIS_LOG_FORMAT", text: "json or text", fallback: "json" },
+  { name: "SOLARIS_BENCH_COMMIT_DELAY_MS", text: "benchmarks only: ms added to every commit", fallback: "0" },
+] as const satisfies readonly Variable[];
+
+type Name = (typeof variables)[number]["name"];
+
+/** The table of variables as `--help` shows it. */
+export function variablesText(): string {
+  const width = Math.max(...variables.map(({ name }) => name.length));
+  return variables
+    .map((variable: Variable) => {
+      const fallback = variable.fallback === undefined ? "" : ` [${variable.fallback}]`;
+      return `  ${variable.name.padEnd(width)}  ${variable.text}${fallback}`;
+    })
+    .join("\n");
+}
+
+/**
+ * The settings in `environment`; `readText` reads a file that one of them names. Fault `config`, naming the variable and never its
+ * value, when one is unknown, out of range, or insecure without saying so.
+ */
+export function readConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+  readText: (path: string) => string,
+): SolarisConfig {
+  const known = new Set<string>(variables.map(({ name }) => name));
+  for (const name of Object.keys(environment))
+    if (name.startsWith("SOLARIS_") && !known.has(name)) throw wrong(name, "is not a variable of Solaris");
+  const read = reader(environment, readText);
+  const dataDirectory = read.text("SOLARIS_DATA").replace(/(?<=.)[/\\]+$/, "");
+  const allowInsecure = read.oneOf("SOLARIS_ALLOW_INSECURE", ["yes", "no"]) === "yes";
+  const listen = listenOf("SOLARIS_LISTEN", read.text("SOLARIS_LISTEN"));
+  const tls = read.tls("SOLARIS_TLS_CERT_FILE", "SOLARIS_TLS_KEY_FILE");
+  if (tls === undefined && !allowInsecure && !isLoopback(listen.host))
+    throw wrong(
+      "SOLARIS_LISTEN",
+      "is open to other machines: set a certificate, or SOLARIS_ALLOW_INSECURE behind a proxy",
+    );
+  const url = read.optional("SOLARIS_DATABASE_URL");
+  const servers = read.optional("SOLARIS_NATS_URL");
+  return {
+    listen,
+    tls,
+    dataDirectory,
+    keyFile: read.optional("SOLARIS_KEY_FILE") ?? `${dataDirectory}.key`,
+    adminKeyFile: read.optional("SOLARIS_ADMIN_KEY_FILE") ?? `${dataDirectory}.admin-key`,
+    database:
+      url === undefined
+        ? undefined
+        : { url, authToken: read.secret("SOLARIS_DATABASE_TOKEN", "SOLARIS_DATABASE_TOKEN_FILE") },
+    nats:
+      servers === undefined
+        ? undefined
+        : {
+            servers: list(servers),
+            user: read.optional("SOLARIS_NATS_USER"),
+            password: read.secret("SOLARIS_NATS_PASSWORD", "SOLARIS_NATS_PASSWORD_FILE"),
+          },
+    gateway: ownGateway(read, allowInsecure),
+    retention: retentionOf(read.optional("SOLARIS_RETENTION_DAYS") ?? ""),
+    logLevel: read.oneOf("SOLARIS_LOG_LEVEL", ["debug", "info", "warn", "error"]),
+    logFormat: read.oneOf("SOLARIS_LOG_FORMAT", ["json", "text"]),
+    commitDelayMs: read.integer("SOLARIS_BENCH_COMMIT_DELAY_MS", 0, 1_000),
+    environment,
+  };
+}
+
+function ownGateway(read: Reader, allowInsecure: boolean): OwnGatewayConfig {
+  const listen = listenOf("SOLARIS_GATEWAY_LISTEN", read.text("SOLARIS_GATEWAY_LISTEN"));
+  const tls = read.tls("SOLARIS_GATEWAY_TLS_CERT_FILE", "SOLARIS_GATEWAY_TLS_KEY_FILE");
+  const trustedProxies = list(read.optional("SOLARIS_GATEWAY_TRUSTED_PROXIES") ?? "");
+  if (tls === undefined && trustedProxies.length === 0 && !allowInsecure && !isLoopback(listen.host))
+    throw wrong(
+      "SOLARIS_GATEWAY_LISTEN",
+      "is open to other machines: set a certificate, trusted proxies or SOLARIS_ALLOW_INSECURE",
+    );
+  const origin = read.optional("SOLARIS_GATEWAY_ORIGIN");
+  if (origin !== undefined && !(URL.canParse(origin) && new URL(origin).origin === origin.replace(/\/$/, "")))
+    throw wrong("SOLARIS_GATEWAY_ORIGIN", "must be an origin such as https://gateway.example.com");
+  return { listen, tls, trustedProxies, allowInsecure, origin: origin?.replace(/\/$/, "") };
+}
+
+function retentionOf(text: string): Retention {
+  const days = list(text).map((item): [string, number] => {
+    const [name = "", value = ""] = item.split("=");
+    return [`${name.trim()}Ms`, Number(value) * 86_400_000];
+  });
+  const parsed = retentionSchema.safeParse(Object.fromEntries(days));
+  if (parsed.success) return parsed.data;
+  throw wrong("SOLARIS_RETENTION_DAYS", `does not fit: ${parsed.error.issues[0]?.message ?? ""}`);
+}
+
+interface Reader {
+  optional(name: Name): string | undefined;
+  text(name: Name): string;
+  secret(name: Name, fileName: Name): string | undefined;
+  oneOf<T extends string>(name: Name, allowed: readonly T[]): T;
+  integer(name: Name, min: number, max: number): number;
+  tls(cert: Name, key: Name): Tls | undefined;
+}
+
+function reader(environment: SolarisConfig["environment"], readText: (path: string) => string): Reader {
+  const optional = (name: Name) => {
+    const found: Variable | undefined = variables.find((variable) => variable.name === name);
+    return environment[name]?.trim() || found?.fallback;
+  };
+  const text = (name: Name) => {
+    const value = optional(name);
+    if (value === undefined) throw wrong(name, "must be set");
+    return value;
+  };
+  const file = (name: Name) => {
+    const path = optional(name);
+    if (path === undefined) return undefined;
+    try {
+      return readText(path);
+    } catch (cause) {
+      throw new Fault("config", `${name} names a file that can't be read`, { cause });
+    }
+  };
+  return {
+    optional,
+    text,
+    secret: (name, fileName) => optional(name) ?? file(fileName)?.split(/\r?\n/, 1)[0]?.trim(),
+    oneOf(name, allowed) {
+      const value = allowed.find((one) => one === text(name));
+      if (value === undefined) throw wrong(name, `must be one of ${allowed.join(", ")}`);
+      return value;
+    },
+    integer(name, min, max) {
+      const value = Number(text(name));
+      if (!Number.isInteger(value) || value < min || value > max) throw wrong(name, `must be ${min} to ${max}`);
+      return value;
+    },
+    tls(certName, keyName) {
+      const [cert, key] = [file(certName), file(keyName)];
+      if (cert === undefined && key === undefined) return undefined;
+      if (cert === undefined) throw wrong(certName, `must be set together with ${keyName}`);
+      if (key === undefined) throw wrong(keyName, `must be set together with ${certName}`);
+      return { cert, key };
+    },
+  };
+}
+
+function wrong(name: string, what: string): Fault {
+  return new Fault("config", `${name} ${what}`, { detail: { variable: name } });
+}
+
+const list = (text: string) => text.split(",").flatMap((item) => item.trim() || []);
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+/** `host:port` or `[v6]:port`. */
+function listenOf(name: Name, text: string): Listen {
+  const parts = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const host = parts?.[1] ?? parts?.[2];
+  const port = Number(parts?.[3]);
+  if (host === undefined || !(port <= 65_535))
+    throw wrong(name, "must be an address and a port, such as 127.0.0.1:8080");
+  return { host, port };
+}

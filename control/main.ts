@@ -1,0 +1,91 @@
+/** `solaris`: the control plane. Arguments in, exit code out. */
+
+import { readFileSync } from "node:fs";
+import { Command } from "commander";
+import { asFault, Fault } from "#lib/fault";
+import { commandArguments, environment, exitProcess, onCrash, writeOut } from "#lib/runtime";
+import packageFile from "../package.json" with { type: "json" };
+import { makeKey } from "./cli/make-key.ts";
+import { verifyAudit } from "./cli/verify-audit.ts";
+import { readConfig, variablesText } from "./config.ts";
+import { serve } from "./serve.ts";
+
+const { version } = packageFile;
+const settingsHelp = `\nSettings come from the environment alone:\n${variablesText()}\n`;
+const readText = (path: string) => readFileSync(path, "utf8");
+const config = () => readConfig(environment(), readText);
+
+function fail(error: unknown): never {
+  const fault = asFault(error, "internal");
+  const detail =
+    fault.code === "internal" && error instanceof Error ? `${error.name}: ${error.message}` : fault.message;
+  writeOut(`solaris: ${detail} (${fault.code})\n`, "stderr");
+  return exitProcess(fault.code === "config" ? 78 : 1); // 78: EX_CONFIG of sysexits.h
+}
+
+const program = new Command("solaris")
+  .description("Control plane of Mercury: enrollment, credentials, keys, desired state, messages, API.")
+  .version(version)
+  .addHelpText("after", settingsHelp);
+
+program
+  .command("serve", { isDefault: true })
+  .description("serve until SIGTERM, then drain")
+  .option("--with-gateway", "run a Nexus in the same process (single machine)")
+  .option("--check-config", "check the settings and end")
+  .addHelpText("after", settingsHelp)
+  .action(async ({ withGateway = false, checkConfig = false }: { withGateway?: boolean; checkConfig?: boolean }) => {
+    const settings = config();
+    if (checkConfig) writeOut("The settings are usable.\n");
+    else await serve(settings, version, withGateway);
+  });
+
+program
+  .command("audit")
+  .description("the audit log")
+  .command("verify")
+  .description(
+    "check hash chain and signed checkpoints, of the database here or of an export (GET /api/v1/audit/export)",
+  )
+  .option("--file <path>", "an exported log; needs no database, key or network")
+  .option("--authority <identifier>", "identifier of the authority that is trusted (default: the one in this database)")
+  .action(async (options: { file?: string; authority?: string }) => {
+    const whole = await verifyAudit(options, { config, readText });
+    if (!whole) throw new Fault("invalid", "the audit log is not whole");
+  });
+
+program
+  .command("keys")
+  .description("API keys, from this machine")
+  .command("create")
+  .description("make an API key and print it; for the first key, or when all are lost")
+  .requiredOption("--name <name>", "what it is for")
+  .option("--scopes <list>", "scopes separated by commas", "*")
+  .option("--customer <id>", "the one customer it may see")
+  .action(async (options: { name: string; scopes: string; customer?: string }) => {
+    writeOut(`${await makeKey(config(), options)}\n`);
+  });
+
+program
+  .command("health")
+  .description("ask the Solaris of this machine whether it lives; for container health checks")
+  .action(async () => {
+    const { listen, tls } = config();
+    const own = listen.host === "0.0.0.0" ? "127.0.0.1" : listen.host === "::" ? "[::1]" : listen.host;
+    const host = own.includes(":") && !own.startsWith("[") ? `[${own}]` : own;
+    // The certificate names the public host, not this machine: only life is asked for, nothing is believed.
+    const tlsOptions = { tls: { rejectUnauthorized: false } };
+    const answer = await fetch(`${tls === undefined ? "http" : "https"}://${host}:${listen.port}/healthz`, {
+      ...tlsOptions,
+      signal: AbortSignal.timeout(3_000),
+    });
+    if (!answer.ok) throw new Fault("unavailable", `answered ${answer.status}`);
+  });
+
+onCrash(fail);
+try {
+  await program.parseAsync([...commandArguments()], { from: "user" });
+  exitProcess(0);
+} catch (error) {
+  fail(error);
+}

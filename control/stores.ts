@@ -1,0 +1,103 @@
+/** Opens what Solaris keeps: key, databases, KMS, broker. */
+
+import { type Broker, embeddedBroker, natsBroker } from "#lib/broker";
+import { hex, utf8 } from "#lib/bytes";
+import type { CryptoSuite } from "#lib/crypto";
+import { Fault } from "#lib/fault";
+import { type KmsAudit, type LocalKms, openLocalKms } from "#lib/kms";
+import type { Log } from "#lib/log";
+import { type Database, fileFacts, findKey, migrate, openDatabase, systemClock, systemRandom } from "#lib/runtime";
+import { brokerMigrations } from "../migrations/broker/index.ts";
+import { solarisMigrations } from "../migrations/solaris/index.ts";
+import { countKmsUse } from "./audit/index.ts";
+import { keyVariable, type SolarisConfig } from "./config.ts";
+import { makeDb } from "./db/index.ts";
+import { type SolarisMetrics, solarisMetrics } from "./metrics.ts";
+
+/** All that outlives the process. Disposing closes it. */
+export interface Stores extends AsyncDisposable {
+  readonly database: Database;
+  readonly kms: LocalKms;
+  readonly metrics: SolarisMetrics;
+  /** Opens the broker: only the server needs it. Closed with the rest. */
+  openBroker(): Promise<Broker>;
+}
+
+/**
+ * Opens the stores in the data directory, making them in an empty one. Faults: `config` (no key for what is there),
+ * `database_key`, `schema_newer`, `database`.
+ */
+export async function openStores(config: SolarisConfig, suite: CryptoSuite, log: Log): Promise<Stores> {
+  await using opening = new AsyncDisposableStack();
+  const keys = await fileKeys(config, suite, log);
+  const local = (name: string) => ({
+    path: `${config.dataDirectory}/${name}.db`,
+    commitDelayMs: config.commitDelayMs,
+  });
+  const encrypted = async (name: string) =>
+    openDatabase({ ...local(name), encryptionKey: hex(await keys(`${name}.db`)) });
+
+  const database = opening.use(
+    config.database === undefined ? await encrypted("solaris") : await remote(config.database),
+  );
+  await migrate(database, solarisMigrations);
+  const db = makeDb(database);
+  const metrics = solarisMetrics(db);
+  const audit: KmsAudit = async (event) => {
+    metrics.kmsUsed(event.operation);
+    await db.write(countKmsUse(db, event, systemClock.now()));
+  };
+  const kmsDatabase = opening.use(await encrypted("kms"));
+  const keyEncryptionKey = await keys("kms");
+  const kms = opening.use(
+    await openLocalKms({
+      suite,
+      random: systemRandom,
+      clock: systemClock,
+      database: kmsDatabase,
+      keyEncryptionKey,
+      audit,
+    }),
+  );
+  const stack = opening.move();
+  return {
+    database,
+    kms,
+    metrics,
+    async openBroker() {
+      const brokerLog = log.child("broker");
+      if (config.nats === undefined) {
+        const file = stack.use(await encrypted("broker"));
+        await migrate(file, brokerMigrations);
+        return stack.use(await embeddedBroker({ database: file, clock: systemClock, log: brokerLog }));
+      }
+      const { servers, user, password } = config.nats;
+      const login = { ...(user === undefined ? {} : { user }), ...(password === undefined ? {} : { password }) };
+      const made = { servers, ...login, name: "solaris", clock: systemClock, random: systemRandom, log: brokerLog };
+      return stack.use(await natsBroker({ ...made, provision: true }));
+    },
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+function remote({ url, authToken }: NonNullable<SolarisConfig["database"]>): Promise<Database> {
+  return openDatabase({ url, ...(authToken === undefined ? {} : { authToken }) });
+}
+
+/** Keys for each purpose out of the one that is kept outside the data directory. */
+async function fileKeys(config: SolarisConfig, suite: CryptoSuite, log: Log) {
+  const begun = (await fileFacts(`${config.dataDirectory}/kms.db`)) !== undefined;
+  const sources = {
+    credential: "solaris-key",
+    variable: keyVariable,
+    keyStore: { service: "solaris", account: config.dataDirectory.replaceAll(/[^A-Za-z0-9._-]/g, "-").slice(-64) },
+    file: config.keyFile,
+  };
+  const found = await findKey(sources, { environment: config.environment, random: systemRandom }, { create: !begun });
+  if (found === undefined)
+    throw new Fault("config", `there are databases in ${config.dataDirectory} and no key for them: see ${keyVariable}`);
+  if (found.source === "file")
+    log.warn("the key-encryption key lies in a file: back it up apart from the data", { file: config.keyFile });
+  const secret = utf8(found.key);
+  return (purpose: string) => suite.hkdfSha256(secret, new Uint8Array(), utf8(`mercury/1 solaris ${purpose}`), 32);
+}
