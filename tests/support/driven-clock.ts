@@ -47,6 +47,11 @@ export class DrivenClock implements Clock {
     await settle();
   }
 
+  /** Lets time pass without anything running: the process stood still. What fell due runs at the next `advance`. */
+  stall(byMs: number): void {
+    this.#move(this.#monotonic + byMs);
+  }
+
   /** Moves the wall clock alone: someone set it. */
   setWall(nowMs: number): void {
     this.#now = nowMs;
