@@ -102,13 +102,12 @@ export class RecordOpener {
   /** Begins to open; false when it has to wait until those before it have left. */
   #start(arrival: Arrival): boolean {
     const epoch = Math.floor(arrival.counter / this.#epochRecords);
-    if (epoch > this.#key.epoch + 1) {
-      if (this.#started > 0) return false;
-      throw new Fault("record_order", "a record of an epoch too far ahead");
-    }
     const key = [this.#key, this.#previous].find((known) => known?.epoch === epoch);
-    if (key === undefined && epoch <= this.#key.epoch)
-      throw new Fault("record_order", "a record of an epoch that is over");
+    if (key === undefined && epoch !== this.#key.epoch + 1) {
+      // Those before it may begin its epoch yet; and they are delivered whatever follows them.
+      if (this.#started > 0) return false;
+      throw new Fault("record_order", "a record of an epoch that is over, or too far ahead");
+    }
     const opening = key === undefined ? this.#openWithNext(arrival, this.#key) : this.#openWith(arrival, key);
     opening.catch((error: unknown) => this.#fail(asFault(error, "crypto", "a record could not be opened")));
     return true;
