@@ -20,5 +20,8 @@ export type {
   Value,
   ValueName,
 } from "./broker.ts";
+export { type BrokerConfigOptions, brokerConfig, type ConfigSecret } from "./broker-config.ts";
 export { type EmbeddedBrokerOptions, embeddedBroker } from "./embedded/embedded-broker.ts";
-export { type NatsBrokerOptions, natsBroker, type StreamSizes } from "./nats/nats-broker.ts";
+export { type NatsBrokerOptions, natsBroker } from "./nats/nats-broker.ts";
+export type { StreamSizes } from "./nats/stream-settings.ts";
+export { streamLife } from "./resume-point.ts";

@@ -1,6 +1,6 @@
 /** The one place that builds and parses subjects; the embedded broker names its queues and values by them too. */
 import { sha256 } from "@noble/hashes/sha2.js";
-import { utf8 } from "#lib/bytes";
+import { hex, utf8 } from "#lib/bytes";
 import type { CommandQueue, Destination, DownLane, Heard, Source, Topic, ValueName } from "./broker.ts";
 
 /** Shards of the down lanes: fixed for ever, since an agent's shard follows from its name. */
@@ -105,4 +105,14 @@ function token(text: string, form = name): string {
 
 function laneToken(text: string): string {
   return text === "$node" ? text : token(text);
+}
+
+/** Subject of a lease. */
+export function leaseSubject(lease: string): string {
+  return `lease.${token(lease)}`;
+}
+
+/** 24 hex digits that stand for a source in names which may not hold its subject. */
+export function sourceHash(source: Source): string {
+  return hex(sha256(utf8(subjectOf(source)))).slice(0, 24);
 }

@@ -19,10 +19,11 @@ import type {
   Value,
   ValueName,
 } from "../broker.ts";
+import { commandLifeMs } from "../lifetimes.ts";
 import { resumePoint } from "../resume-point.ts";
 import { entryKey, heardSubject, keyParts, queueOf, subjectOf } from "../subjects.ts";
 import { Confirmations } from "./confirmations.ts";
-import { commandLifeMs, EmbeddedStore } from "./embedded-store.ts";
+import { EmbeddedStore } from "./embedded-store.ts";
 import { acquireLease } from "./leases.ts";
 import { Mailbox } from "./mailbox.ts";
 import { OpenQueue } from "./open-queue.ts";

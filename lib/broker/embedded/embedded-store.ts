@@ -1,11 +1,6 @@
 import { asFault, Fault } from "#lib/fault";
 import type { Database, Statement } from "#lib/runtime";
 
-/** How long an id is known after its publish, ms: what JetStream is set to, too. */
-export const dedupWindowMs = 120_000;
-/** Commands live this long, ms. */
-export const commandLifeMs = 600_000;
-
 /** The broker's file: sets of statements, and its errors as Faults. */
 export class EmbeddedStore {
   readonly database: Database;

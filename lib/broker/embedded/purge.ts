@@ -1,11 +1,10 @@
 import type { Clock } from "#lib/clock";
-import { commandLifeMs, dedupWindowMs, type EmbeddedStore } from "./embedded-store.ts";
+import { commandLifeMs, dedupWindowMs, eventLifeMs, nodeLifeMs } from "../lifetimes.ts";
+import type { EmbeddedStore } from "./embedded-store.ts";
 import { messageLifeMs } from "./mailbox.ts";
-import { nodeLifeMs } from "./values.ts";
 
 /** Rows that one statement removes at most: a purge must not hold up those who publish. */
 const rowsMax = 2_000;
-const eventLifeMs = 7 * 24 * 3_600_000;
 
 /** Forgets what has had its time: keys of confirmed entries, expired commands, old messages and replicas, events by age and size. */
 export async function purge(store: EmbeddedStore, clock: Clock, eventBytesMax: number): Promise<void> {

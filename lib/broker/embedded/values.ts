@@ -2,12 +2,11 @@ import type { Clock } from "#lib/clock";
 import { Fault } from "#lib/fault";
 import type { Statement } from "#lib/runtime";
 import type { Value, ValueName } from "../broker.ts";
+import { nodeLifeMs } from "../lifetimes.ts";
 import { subjectOf, valueNameOf } from "../subjects.ts";
 import type { EmbeddedStore } from "./embedded-store.ts";
 import type { Mailbox } from "./mailbox.ts";
 
-/** A replica's lease is gone this long after its last write, ms. */
-export const nodeLifeMs = 15_000;
 const listMax = 100_000;
 
 interface Row {

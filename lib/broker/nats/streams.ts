@@ -1,0 +1,104 @@
+import { Fault } from "#lib/fault";
+import { natsError } from "./nats-faults.ts";
+import type { NatsLink } from "./nats-link.ts";
+import { differences, type StreamSettings } from "./stream-settings.ts";
+
+interface StreamInfo {
+  readonly config: Partial<Record<string, unknown>> & { readonly name: string };
+  readonly created: string;
+  readonly state: { readonly bytes: number; readonly last_seq: number };
+}
+
+/** What is known of one stream. */
+export interface Stream {
+  /** Creation time as the server writes it: the life that cursors count in. */
+  readonly created: string;
+  /** At least this many sequences were given out. */
+  readonly lastSeq: number;
+  readonly bytes: number;
+  readonly bytesMax: number;
+}
+
+/** The streams of the broker: checked or made to be exactly what they must be. */
+export class Streams {
+  readonly #link: NatsLink;
+  readonly #wanted: readonly StreamSettings[];
+  #known = new Map<string, Stream>();
+
+  constructor(link: NatsLink, wanted: readonly StreamSettings[]) {
+    this.#link = link;
+    this.#wanted = wanted;
+  }
+
+  /** Makes missing streams, and differing settings right. Fault `broker_settings` when the server refuses that. */
+  async provision(): Promise<void> {
+    const found = await this.#list();
+    for (const wanted of this.#wanted) {
+      const stream = found.get(wanted.name);
+      const differing = stream === undefined ? [] : differences(wanted, stream.config);
+      if (stream !== undefined && differing.length === 0) continue;
+      const verb = stream === undefined ? "CREATE" : "UPDATE";
+      await this.#set(`STREAM.${verb}.${wanted.name}`, wanted);
+    }
+  }
+
+  /** Reads all streams anew. Fault `broker_settings` unless each is exactly what it must be (detail: which, and what differs). */
+  async check(): Promise<void> {
+    const found = await this.#list();
+    const known = new Map<string, Stream>();
+    for (const wanted of this.#wanted) {
+      const stream = found.get(wanted.name);
+      if (stream === undefined) throw unsuited(wanted.name, "missing");
+      const differing = differences(wanted, stream.config);
+      if (differing.length > 0) throw unsuited(wanted.name, differing.join(","));
+      const { created, state } = stream;
+      known.set(wanted.name, { created, lastSeq: state.last_seq, bytes: state.bytes, bytesMax: wanted.max_bytes });
+    }
+    this.#known = known;
+  }
+
+  /** What the last check found. */
+  get(name: string): Stream {
+    const stream = this.#known.get(name);
+    if (stream === undefined) throw new Fault("broker_settings", "a stream is missing", { detail: { stream: name } });
+    return stream;
+  }
+
+  all(): ReadonlyMap<string, Stream> {
+    return this.#known;
+  }
+
+  /** Last sequence that the stream has given out, asked now. */
+  async lastSeq(name: string): Promise<number> {
+    const { state } = await this.#link.api<StreamInfo>(`STREAM.INFO.${name}`);
+    return state.last_seq;
+  }
+
+  async #list(): Promise<Map<string, StreamInfo>> {
+    const found = new Map<string, StreamInfo>();
+    for (;;) {
+      const page = await this.#link.api<{ total: number; streams: StreamInfo[] | null }>("STREAM.LIST", {
+        offset: found.size,
+      });
+      const before = found.size;
+      for (const stream of page.streams ?? []) found.set(stream.config.name, stream);
+      if (found.size >= page.total || found.size === before) return found;
+    }
+  }
+
+  async #set(subject: string, settings: StreamSettings): Promise<void> {
+    try {
+      await this.#link.api(subject, settings);
+    } catch (error) {
+      const refused = error instanceof Fault && error.detail.nats !== undefined;
+      if (!refused) throw error;
+      throw new Fault("broker_settings", `stream ${settings.name} can't be made: ${error.message}`, {
+        detail: { stream: settings.name, nats: error.detail.nats ?? natsError.streamNotFound },
+      });
+    }
+  }
+}
+
+function unsuited(stream: string, what: string): Fault {
+  return new Fault("broker_settings", `stream ${stream} is not as it must be: ${what}`, { detail: { stream, what } });
+}
