@@ -13,7 +13,8 @@ const triesMax = 50;
 export interface AuditLog {
   /**
    * Applies `set` and the entries of `events` as one durable set; resolves with the results of `set`. Concurrent
-   * calls are chained in the order they came and share a commit. `expectation` of a Fault `conflict` counts within `set`.
+   * calls are chained in the order they came and share a commit. `expectation` of a Fault
+   * `conflict` counts within `set`.
    */
   record(events: AuditEvent | readonly AuditEvent[], ...set: readonly (Statement | Query)[]): Promise<Result[]>;
 }
@@ -66,19 +67,21 @@ export function makeAuditLog(deps: { db: Db; suite: CryptoSuite; clock: Clock })
     return settled.every((outcome) => outcome === "written") ? head : undefined;
   }
 
-  /** Settles the caller, or gives the set back when it has to be chained anew. */
+  /**
+   * Settles the caller, or gives the set back when it has to be chained anew. The act stands before its entries: one that fails by
+   * itself says so at once, instead of queueing for a place in the chain first.
+   */
   async function writeOne(pending: Pending, entries: readonly Statement[]): Promise<"written" | "failed" | Pending> {
+    const { set, tries, resolve, reject } = pending;
     try {
-      const results = await deps.db.write(...entries, ...pending.set);
-      pending.resolve(results.slice(entries.length));
+      const results = await deps.db.write(...set, ...entries);
+      resolve(results.slice(0, set.length));
       return "written";
     } catch (error) {
       const expectation = error instanceof Fault && error.code === "conflict" ? error.detail.expectation : undefined;
-      const lostRace = typeof expectation === "number" && expectation < entries.length;
-      if (lostRace && pending.tries < triesMax) return { ...pending, tries: pending.tries + 1 };
-      pending.reject(
-        lostRace ? new Fault("unavailable", "the audit chain is contended") : shifted(error, entries.length),
-      );
+      const lostRace = typeof expectation === "number" && expectation >= set.length;
+      if (lostRace && tries < triesMax) return { ...pending, tries: tries + 1 };
+      reject(lostRace ? new Fault("unavailable", "the audit chain is contended") : error);
       return "failed";
     }
   }
@@ -119,11 +122,4 @@ function insertBehind(head: AuditHead, entry: AuditEntry): Statement {
     ],
     expect: 1,
   };
-}
-
-/** The fault as if `set` had stood alone. */
-function shifted(error: unknown, entries: number): unknown {
-  if (!(error instanceof Fault) || typeof error.detail.expectation !== "number") return error;
-  const detail = { ...error.detail, expectation: error.detail.expectation - entries };
-  return new Fault(error.code, error.message, { detail, cause: error.cause });
 }
