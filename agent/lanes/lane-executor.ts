@@ -132,7 +132,7 @@ export class LaneExecutor implements AsyncDisposable {
       if (this.#stopped) return;
       const position = positionOf(entry.seq, index);
       const place = { created: entry.created, position };
-      const after = { n: entry.n, index: index + 1, created: entry.created, position, at: clock.now() };
+      const after = { n: entry.n, index: index + 1, created: entry.created, position, at: Math.floor(clock.now()) };
       const message = entry.messages[index] ?? null;
       if (message === null) this.#progress.advance(after);
       else if (!(await this.#message(message, place, after))) return;
@@ -158,7 +158,7 @@ export class LaneExecutor implements AsyncDisposable {
       const judgement = await this.#deliver(message);
       if (judgement === undefined) {
         this.#waiting = undefined;
-        const settled = { ...after, at: this.#options.clock.now() };
+        const settled = { ...after, at: Math.floor(this.#options.clock.now()) };
         if (noted) this.#progress.note(settled);
         else this.#progress.advance(settled);
         return true;

@@ -53,7 +53,7 @@ export class LaneProgress {
     const write = async () => {
       const to = options.to ?? this.#mark;
       await this.#inbox.settle(to, options);
-      this.#mark = to;
+      if (options.to !== undefined) this.#mark = options.to; // else it may have moved on meanwhile
       this.#written = to;
       this.#lastWriteMs = this.#clock.monotonic();
     };

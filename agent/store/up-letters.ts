@@ -17,7 +17,7 @@ export interface EncodedUp {
 /** Deterministic CBOR of one up message. RangeError when its body is larger than any body may be. */
 export function encodeUp(message: UpMessage, created?: string): EncodedUp {
   if (message.body.length > bodyBytesMax) throw new RangeError("a body past its limit");
-  const bytes = encodeCbor(definedFields(message));
+  const bytes = encodeCbor(definedFields({ ...message, time: Math.floor(message.time) }));
   const { kind, position } = message;
   const isLetter = (kind === "dead" || kind === "unknown") && position !== undefined && created !== undefined;
   return isLetter ? { bytes, letter: { created, position } } : { bytes };
