@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { brokerConfig } from "#lib/broker";
 import { eventually } from "./eventually.ts";
+import { freePort } from "./free-port.ts";
 
 /** A real nats-server with the configuration that we ship, on free ports of 127.0.0.1. */
 export interface NatsServer extends AsyncDisposable {
@@ -75,12 +76,4 @@ async function listens(port: number): Promise<boolean> {
   const socket = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data: () => undefined } });
   socket.end();
   return true;
-}
-
-/** A port that was free a moment ago: nats-server can't tell which one it chose. */
-function freePort(): number {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
-  const { port } = listener;
-  listener.stop(true);
-  return port;
 }
