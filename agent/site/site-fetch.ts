@@ -61,7 +61,8 @@ export function makeSiteFetch(guard: SiteGuard, ca: readonly string[] | undefine
       } catch (error) {
         signal.throwIfAborted();
         refused = error;
-        if (!notSent.test(reasonOf(error))) throw lost("outcome_unknown", "the connection to the system was lost", error);
+        if (!notSent.test(reasonOf(error)))
+          throw lost("outcome_unknown", "the connection to the system was lost", error);
       }
     }
     throw lost("system_unavailable", "no connection to the system", refused);

@@ -21,6 +21,7 @@ export {
 } from "./files/files.ts";
 export { isWithin, paths } from "./files/paths.ts";
 export { readPrivateFile } from "./files/private-file.ts";
+export { readRegularFile } from "./files/read-regular-file.ts";
 export { type Unwatch, watchDirectory } from "./files/watch-directory.ts";
 export { type HttpConnection, type HttpServer, type HttpServerOptions, serveHttp } from "./http/serve-http.ts";
 export type { ServerSocket, ServerSocketReceiver } from "./http/server-socket.ts";

@@ -2,7 +2,8 @@
 
 export { type FileConfig, fileConfigSchema } from "./connectors/file.ts";
 export { type HttpConfig, httpConfigSchema } from "./connectors/http.ts";
-export { type ConnectorType, connectorTypes, type OnceGuarantee } from "./connectors/index.ts";
+export { type ConnectorType, connectorTypes, type OnceGuarantee, testConnectorTypes } from "./connectors/index.ts";
+export { type NoopConfig, noopConfigSchema } from "./connectors/noop.ts";
 export { mapSecrets, secretMask } from "./connectors/secret.ts";
 export { type WebhookConfig, webhookConfigSchema } from "./connectors/webhook.ts";
 export * from "./control-stream.ts";

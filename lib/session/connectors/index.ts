@@ -1,6 +1,7 @@
 import type { z } from "zod";
 import { fileConfigSchema } from "./file.ts";
 import { httpConfigSchema } from "./http.ts";
+import { noopConfigSchema } from "./noop.ts";
 import { webhookConfigSchema } from "./webhook.ts";
 
 /** What a connector's type promises about doing something twice (DESIGN §4). */
@@ -23,4 +24,9 @@ export const connectorTypes: Readonly<Record<string, ConnectorType>> = {
   },
   webhook: { title: "Webhook", schema: webhookConfigSchema, once: () => "at-least-once" },
   file: { title: "Files", schema: fileConfigSchema, once: () => "exactly-once" },
+};
+
+/** Types that exist only where tests and benchmarks are allowed to (`SOLARIS_TEST_CONNECTORS`, `MERCURY_TEST_CONNECTORS`). */
+export const testConnectorTypes: Readonly<Record<string, ConnectorType>> = {
+  noop: { title: "Nothing (tests)", schema: noopConfigSchema, once: () => "at-least-once" },
 };

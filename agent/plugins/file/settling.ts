@@ -1,0 +1,33 @@
+import type { FileFacts } from "#lib/runtime";
+import { isSameVersion } from "./picked-file.ts";
+
+/** Tells which files have not changed for `settleMs`, from one look at a directory to the next. */
+export class Settling {
+  readonly #settleMs: number;
+  #seen = new Map<string, { readonly facts: FileFacts; readonly sinceMs: number }>();
+
+  constructor(settleMs: number) {
+    this.#settleMs = settleMs;
+  }
+
+  /** Takes what is there now; answers what is whole, the oldest first, and when to look again for the rest. */
+  look(
+    files: readonly FileFacts[],
+    nowMs: number,
+  ): { readonly whole: FileFacts[]; readonly againMs: number | undefined } {
+    const seen = new Map<string, { readonly facts: FileFacts; readonly sinceMs: number }>();
+    const whole: FileFacts[] = [];
+    let againMs: number | undefined;
+    for (const facts of files) {
+      const before = this.#seen.get(facts.name);
+      const sinceMs = before !== undefined && isSameVersion(before.facts, facts) ? before.sinceMs : nowMs;
+      seen.set(facts.name, { facts, sinceMs });
+      const leftMs = sinceMs + this.#settleMs - nowMs;
+      if (leftMs <= 0) whole.push(facts);
+      else againMs = Math.min(againMs ?? Infinity, leftMs);
+    }
+    this.#seen = seen; // what is gone is forgotten
+    whole.sort((a, b) => a.modifiedMs - b.modifiedMs || (a.name < b.name ? -1 : 1));
+    return { whole, againMs };
+  }
+}
