@@ -1,98 +1,86 @@
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { eventually } from "./eventually.ts";
 import { freePort } from "./free-port.ts";
-import { type NatsServer, natsPassword, startNats } from "./nats-server.ts";
+import { MercurySite, type MercurySiteOptions } from "./mercury-site.ts";
+import { type NatsProgram, natsProgram } from "./nats-program.ts";
 import { Program } from "./program.ts";
 import { SolarisApi } from "./solaris-api.ts";
 
 const root = resolve(import.meta.dir, "../..");
 
+/** How the three programs are started: from source, or as binaries. */
+export interface ProgramCommands {
+  readonly solaris: readonly string[];
+  readonly nexus: readonly string[];
+  readonly mercury: readonly string[];
+}
+
+/** From source, with the runtime that runs this. */
+export const sourceCommands: ProgramCommands = {
+  solaris: [process.execPath, join(root, "control/main.ts")],
+  nexus: [process.execPath, join(root, "gateway/main.ts")],
+  mercury: [process.execPath, join(root, "agent/main.ts")],
+};
+
+/** What kind of system is started. */
 export interface StackOptions {
-  /** `embedded`: Solaris and Nexus in one process; `nats`: a nats-server, Solaris and Nexus apart. Default `embedded`. */
+  /** `embedded`: one Solaris with its Nexus inside. `nats`: nats-server, Solaris, and Nexus as processes of their own. Default embedded. */
   readonly broker?: "embedded" | "nats";
-  /** Default: a new one in the system's temporary directory, removed at the end. */
+  /** Replicas of Nexus with `nats`. Default 1. */
+  readonly nexusReplicas?: number;
+  readonly commands?: Partial<ProgramCommands>;
+  readonly environment?: {
+    readonly solaris?: Readonly<Record<string, string>>;
+    readonly nexus?: Readonly<Record<string, string>>;
+    readonly mercury?: Readonly<Record<string, string>>;
+  };
+  /** Folder of everything; default a new one, removed with the stack. */
   readonly directory?: string;
-  /** More for every program's environment. */
-  readonly environment?: Readonly<Record<string, string>>;
-  /** Commands instead of `bun PROGRAM/main.ts`, such as compiled binaries. */
-  readonly commands?: Partial<Record<"solaris" | "nexus" | "mercury", readonly string[]>>;
 }
 
-/** One Mercury of the stack: its process, its directories, its agent in Solaris. */
-export interface StackAgent {
-  readonly id: string;
-  readonly token: string;
+/** One replica of Nexus as a process. */
+export interface NexusProgram {
   readonly program: Program;
-  readonly dataDirectory: string;
-  /** A directory that the site's list allows. */
-  readonly exchangeDirectory: string;
-  /** Runs another command of `mercury` on the same data. */
-  readonly command: (words: readonly string[], input?: string) => Promise<{ code: number; output: string }>;
+  readonly origin: string;
 }
 
-/** A whole system of real processes on free ports, from an empty directory. */
+/**
+ * A whole system of real processes on free ports, in one folder. Programs come back on their ports, so each can be killed
+ * (`program.kill()`) and started again (`start…`). Disposing ends and removes everything.
+ */
 export class Stack implements AsyncDisposable {
   readonly directory: string;
   readonly solaris: Program;
-  /** Undefined where it runs inside Solaris. */
-  nexus: Program | undefined;
-  readonly nats: NatsServer | undefined;
+  readonly nats: NatsProgram | undefined;
+  readonly nexuses: NexusProgram[] = [];
+  readonly sites: MercurySite[] = [];
+  /** Where the API is. */
+  readonly origin: string;
+  /** Where agents connect, when Nexus is inside Solaris. */
   readonly gatewayOrigin: string;
-  readonly agents: StackAgent[] = [];
   readonly #options: StackOptions;
+  readonly #commands: ProgramCommands;
   #api: SolarisApi | undefined;
 
-  private constructor(parts: {
-    directory: string;
-    solaris: Program;
-    nats: NatsServer | undefined;
-    gatewayOrigin: string;
-    options: StackOptions;
-  }) {
-    this.directory = parts.directory;
-    this.solaris = parts.solaris;
-    this.nats = parts.nats;
-    this.gatewayOrigin = parts.gatewayOrigin;
-    this.#options = parts.options;
+  private constructor(options: StackOptions) {
+    this.#options = options;
+    this.#commands = { ...sourceCommands, ...options.commands };
+    this.directory = options.directory ?? mkdtempSync(join(tmpdir(), "stack-"));
+    mkdirSync(this.directory, { recursive: true });
+    this.nats = options.broker === "nats" ? natsProgram(join(this.directory, "nats")) : undefined;
+    const [api, gateway] = [freePort(), freePort()];
+    this.origin = `http://127.0.0.1:${api}`;
+    this.gatewayOrigin = `http://127.0.0.1:${gateway}`;
+    this.solaris = this.#solarisProgram(api, gateway);
   }
 
+  /** Starts everything but agents; resolves when the API and a gateway are ready. */
   static async start(options: StackOptions = {}): Promise<Stack> {
-    const directory = options.directory ?? (await mkdtemp(join(tmpdir(), "stack-")));
-    await mkdir(join(directory, "logs"), { recursive: true });
-    const nats = options.broker === "nats" ? await startNats({ folder: join(directory, "nats") }) : undefined;
-    const [apiPort, gatewayPort] = [freePort(), freePort()];
-    const gatewayOrigin = `http://127.0.0.1:${gatewayPort}`;
-    const solaris = new Program({
-      name: "solaris",
-      command: [
-        ...(options.commands?.solaris ?? [process.execPath, join(root, "control/main.ts")]),
-        "serve",
-        ...(nats === undefined ? ["--with-gateway"] : []),
-      ],
-      environment: {
-        SOLARIS_DATA: join(directory, "solaris"),
-        SOLARIS_KEY_FILE: join(directory, "keys", "solaris.key"),
-        SOLARIS_ADMIN_KEY_FILE: join(directory, "keys", "admin.key"),
-        SOLARIS_LISTEN: `127.0.0.1:${apiPort}`,
-        SOLARIS_GATEWAY_LISTEN: `127.0.0.1:${gatewayPort}`,
-        ...(nats === undefined
-          ? {}
-          : { SOLARIS_NATS_URL: nats.url, SOLARIS_NATS_USER: "solaris", SOLARIS_NATS_PASSWORD: natsPassword }),
-        ...options.environment,
-      },
-      directory,
-      logFile: join(directory, "logs", "solaris.log"),
-    });
-    const stack = new Stack({ directory, solaris, nats, gatewayOrigin, options });
+    const stack = new Stack(options);
     try {
-      await stack.startSolaris();
-      stack.#api = new SolarisApi(
-        `http://127.0.0.1:${apiPort}`,
-        (await readFile(join(directory, "keys", "admin.key"), "utf8")).trim(),
-      );
-      if (nats !== undefined) await stack.#addNexus(gatewayPort, nats);
+      await stack.#begin();
       return stack;
     } catch (error) {
       await stack[Symbol.asyncDispose]();
@@ -100,134 +88,160 @@ export class Stack implements AsyncDisposable {
     }
   }
 
+  /** The API under the first admin key. */
   get api(): SolarisApi {
-    if (this.#api === undefined) throw new TypeError("the stack is not started");
+    if (this.#api === undefined) throw new TypeError("the stack has not started");
     return this.#api;
   }
 
-  /** Everything that the system wrote, keys that are meant to be plaintext left out: for searches. */
-  get dataDirectories(): string[] {
-    const agents = this.agents.map(({ dataDirectory }) => dataDirectory);
-    const nats = this.nats === undefined ? [] : [this.nats.folder];
-    return [join(this.directory, "solaris"), join(this.directory, "logs"), ...nats, ...agents];
+  /** The admin key, for those who need it as text. */
+  get adminKey(): string {
+    return readFileSync(join(this.directory, "solaris.admin-key"), "utf8").trim();
   }
 
-  get pids(): number[] {
-    const programs = [this.solaris, this.nexus, ...this.agents.map(({ program }) => program)];
-    return programs.flatMap((program) => program?.pid ?? []);
-  }
-
-  /** The program in which tunnels end. */
-  get gateway(): Program {
-    return this.nexus ?? this.solaris;
-  }
-
+  /** Starts Solaris (again) and waits until it is ready. */
   async startSolaris(): Promise<void> {
     this.solaris.start();
-    await this.solaris.until(/"message":"listening"/);
+    await this.#ready(this.solaris, this.origin);
+    if (this.nats === undefined) await this.#ready(this.solaris, this.gatewayOrigin);
   }
 
-  async startGateway(): Promise<void> {
-    if (this.nexus === undefined) return await this.startSolaris();
-    this.nexus.start();
-    await this.nexus.until(/"message":"ready for agents"/);
+  /** Starts a replica of Nexus (again) and waits until it is ready. */
+  async startNexus(nexus: NexusProgram): Promise<void> {
+    nexus.program.start();
+    await this.#ready(nexus.program, nexus.origin);
   }
 
-  /** A customer with a licence that is valid now. */
-  async customer(name = "ACME"): Promise<string> {
-    const { id } = await this.api.post<{ id: string }>("/customers", { name });
-    await this.api.post(`/customers/${id}/licences`, { name: "standard", tier: "standard", rateLimitRpm: 10_000_000 });
-    return id;
+  /** Starts nats-server (again) and waits until it listens. */
+  async startNats(): Promise<void> {
+    this.nats?.program.start();
+    await this.nats?.started();
   }
 
-  /** An agent in Solaris, and a Mercury for it that is not started. It enrolls itself when it runs first. */
-  async agent(name: string, customerId: string, allow: readonly string[] = []): Promise<StackAgent> {
-    const made = await this.api.post<{ id: string; token: string }>("/agents", { customerId, name });
-    const dataDirectory = join(this.directory, `mercury-${name}`);
-    const exchangeDirectory = join(this.directory, `exchange-${name}`);
-    await mkdir(exchangeDirectory, { recursive: true });
-    const command = this.#options.commands?.mercury ?? [process.execPath, join(root, "agent/main.ts")];
-    const environment = {
-      MERCURY_DATA: dataDirectory,
-      MERCURY_KEY_FILE: join(this.directory, "keys", `mercury-${name}.key`),
-      MERCURY_LOG_FORMAT: "json",
-      ...this.#options.environment,
-    };
-    const program = new Program({
-      name: `mercury ${name}`,
-      command: [...command, "run", ...allow.flatMap((line) => ["--allow", line]), "--allow-dir", exchangeDirectory],
-      environment: { ...environment, MERCURY_TOKEN: made.token },
-      directory: this.directory,
-      logFile: join(this.directory, "logs", `mercury-${name}.log`),
+  /** A new site, not enrolled and not started. */
+  addSite(options: Partial<MercurySiteOptions> = {}): MercurySite {
+    const name = options.name ?? `site-${this.sites.length + 1}`;
+    const site = new MercurySite({
+      command: this.#commands.mercury,
+      directory: join(this.directory, name),
+      ...options,
+      name,
+      environment: { ...this.#options.environment?.mercury, ...options.environment },
     });
-    const agent: StackAgent = {
-      id: made.id,
-      token: made.token,
-      program,
-      dataDirectory,
-      exchangeDirectory,
-      command: async (words, input) => {
-        const other = new Program({
-          name: `mercury ${words.join(" ")}`,
-          command: [...command, ...words],
-          environment,
-          directory: this.directory,
-          logFile: join(this.directory, "logs", `mercury-${name}-commands.log`),
-          ...(input === undefined ? {} : { input }),
-        });
-        other.start();
-        const code = await other.exit();
-        return { code, output: other.output };
+    this.sites.push(site);
+    return site;
+  }
+
+  /** A customer's agent, enrolled, running and online. */
+  async addAgent(options: Partial<MercurySiteOptions> & { customerId?: string } = {}) {
+    const customerId = options.customerId ?? (await this.api.createCustomer()).customerId;
+    const { agentId, token } = await this.api.createAgent(customerId, { name: options.name ?? "site" });
+    const site = this.addSite(options);
+    await site.enroll(token);
+    site.start();
+    await this.online(agentId);
+    return { customerId, agentId, token, site };
+  }
+
+  /** Resolves when Solaris shows the agent online (or, with `online: false`, offline). */
+  async online(agentId: string, online = true, timeoutMs = 30_000): Promise<void> {
+    const what = `${agentId} is ${online ? "online" : "offline"}`;
+    await eventually(what, async () => (await this.api.status(agentId)).online === online, { timeoutMs, everyMs: 50 });
+  }
+
+  /** Resolves when the wanted configuration of the plugin runs at the site. */
+  async applied(agentId: string, plugin: string, timeoutMs = 20_000): Promise<void> {
+    await eventually(
+      `${plugin} runs as wanted`,
+      async () => {
+        const { version, actual } = await this.api.plugin(agentId, plugin);
+        return actual?.version === version;
       },
-    };
-    this.agents.push(agent);
-    return agent;
+      { timeoutMs, everyMs: 50 },
+    );
   }
 
-  /** Starts the agent's Mercury and resolves when its tunnel is open. */
-  async online(agent: StackAgent): Promise<void> {
-    if (!agent.program.running) agent.program.start();
-    await agent.program.until(/"message":"online"/, 30_000);
-  }
-
-  /** Configures a plugin and resolves when the agent says that this version runs. */
-  async plugin(agent: StackAgent, name: string, type: string, config: object, more: object = {}): Promise<void> {
-    const path = `/agents/${agent.id}/plugins/${name}`;
-    const { version } = await this.api.put<{ version: number }>(path, { type, config, ...more });
-    await this.inSync(agent, name, version);
-  }
-
-  async inSync(agent: StackAgent, name: string, version: number): Promise<void> {
-    const path = `/agents/${agent.id}/plugins/${name}`;
-    await eventually(`plugin ${name} version ${version} runs`, async () => {
-      const { actual } = await this.api.get<{ actual: { version: number } | null }>(path);
-      return actual !== null && actual.version >= version;
-    });
+  /** Everything that any program printed, for a failure's message. */
+  logs(): string {
+    const programs = [
+      this.solaris,
+      ...this.nexuses.map(({ program }) => program),
+      ...this.sites.map(({ program }) => program),
+    ];
+    return programs.map((program) => `── ${program.settings.name}\n${program.log.slice(-6_000)}`).join("\n");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.agents.map(({ program }) => program.kill()));
-    await Promise.all([this.nexus?.kill(), this.solaris.kill()]);
-    await this.nats?.[Symbol.asyncDispose]();
-    if (this.#options.directory === undefined) await rm(this.directory, { recursive: true, force: true });
+    await Promise.all(this.sites.map((site) => site[Symbol.asyncDispose]()));
+    await Promise.all(this.nexuses.map(({ program }) => program[Symbol.asyncDispose]()));
+    await this.solaris[Symbol.asyncDispose]();
+    await this.nats?.program[Symbol.asyncDispose]();
+    if (this.#options.directory === undefined) rmSync(this.directory, { recursive: true, force: true });
   }
 
-  async #addNexus(port: number, nats: NatsServer): Promise<void> {
-    const { key } = await this.api.post<{ key: string }>("/gateways", { name: "main", origins: [this.gatewayOrigin] });
-    this.nexus = new Program({
-      name: "nexus",
-      command: [...(this.#options.commands?.nexus ?? [process.execPath, join(root, "gateway/main.ts")]), "serve"],
+  async #begin(): Promise<void> {
+    await this.startNats();
+    await this.startSolaris();
+    this.#api = new SolarisApi(this.origin, this.adminKey);
+    if (this.nats === undefined) return;
+    for (let replica = 0; replica < (this.#options.nexusReplicas ?? 1); replica++) await this.#addNexus(this.nats);
+  }
+
+  async #addNexus(nats: NatsProgram): Promise<void> {
+    const port = freePort();
+    const origin = `http://127.0.0.1:${port}`;
+    const name = `nexus-${this.nexuses.length + 1}`;
+    const made = await this.api.call<{ key: string }>("POST", "/gateways", { name, origins: [origin] });
+    const keyFile = join(this.directory, `${name}.gateway-key`);
+    writeFileSync(keyFile, made.key, { mode: 0o600 });
+    const program = new Program({
+      name,
+      command: [...this.#commands.nexus, "serve"],
       environment: {
-        NEXUS_SOLARIS_URL: this.api.origin,
-        NEXUS_GATEWAY_KEY: key,
+        NEXUS_SOLARIS_URL: this.origin,
+        NEXUS_GATEWAY_KEY_FILE: keyFile,
         NEXUS_NATS_URL: nats.url,
         NEXUS_NATS_USER: "nexus",
-        NEXUS_NATS_PASSWORD: natsPassword,
+        NEXUS_NATS_PASSWORD: nats.passwords.nexus,
         NEXUS_LISTEN: `127.0.0.1:${port}`,
+        ...this.#options.environment?.nexus,
       },
       directory: this.directory,
-      logFile: join(this.directory, "logs", "nexus.log"),
+      logFile: join(this.directory, `${name}.log`),
     });
-    await this.startGateway();
+    const nexus = { program, origin };
+    this.nexuses.push(nexus);
+    await this.startNexus(nexus);
+  }
+
+  #solarisProgram(apiPort: number, gatewayPort: number): Program {
+    const { nats, directory } = this;
+    const broker: Record<string, string> =
+      nats === undefined
+        ? { SOLARIS_GATEWAY_LISTEN: `127.0.0.1:${gatewayPort}` }
+        : { SOLARIS_NATS_URL: nats.url, SOLARIS_NATS_USER: "solaris", SOLARIS_NATS_PASSWORD: nats.passwords.solaris };
+    return new Program({
+      name: "solaris",
+      command: [...this.#commands.solaris, "serve", ...(nats === undefined ? ["--with-gateway"] : [])],
+      environment: {
+        SOLARIS_DATA: join(directory, "solaris"),
+        SOLARIS_KEY_FILE: join(directory, "solaris.key"),
+        SOLARIS_ADMIN_KEY_FILE: join(directory, "solaris.admin-key"),
+        SOLARIS_LISTEN: `127.0.0.1:${apiPort}`,
+        ...broker,
+        ...this.#options.environment?.solaris,
+      },
+      directory,
+      logFile: join(directory, "solaris.log"),
+    });
+  }
+
+  async #ready(program: Program, origin: string): Promise<void> {
+    const answered = eventually(`${program.settings.name} is ready`, async () => (await fetch(`${origin}/readyz`)).ok);
+    const ended = program.exit(30_000).then((code) => {
+      throw new RangeError(`${program.settings.name} ended with ${code}; it printed:\n${program.output.slice(-4_000)}`);
+    });
+    ended.catch(() => undefined); // when it got ready first, nobody waits for its end
+    await Promise.race([answered, ended]);
   }
 }
