@@ -1,4 +1,4 @@
-/** A port of 127.0.0.1 that was free a moment ago: for programs that must come back at the same place after a restart. */
+/** A port of 127.0.0.1 that nobody listens on now, for programs that must come back on the same one. */
 export function freePort(): number {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
   const { port } = listener;
