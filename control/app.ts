@@ -12,7 +12,7 @@ import type { Log } from "#lib/log";
 import type { Database } from "#lib/runtime";
 import { accessRoutes, makeFindPrincipal } from "./access/index.ts";
 import { agentRoutes, isAgentIdentity } from "./agents/index.ts";
-import { makeApi, type SliceDeps } from "./api/index.ts";
+import { errorAnswers, makeApi, noSuchRoute, type RequestEnv, requestIds, type SliceDeps } from "./api/index.ts";
 import { auditRoutes, makeAuditLog, writeCheckpoint, writeSummaries } from "./audit/index.ts";
 import {
   authorityNexusRoutes,
@@ -93,7 +93,6 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
 
   const api = makeApi({
     findPrincipal: makeFindPrincipal(slices),
-    random,
     log: log.child("api"),
     version: parts.version,
     bodyBytesMax: pushBatchBytesMax + 1024 * 1024,
@@ -109,7 +108,7 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
       auditRoutes({ db, authorityChain: () => authority.identity.chain }),
     ],
   });
-  const nexusApi = makeNexusApi({ db, suite, clock, random, log: log.child("nexus-api") }, [
+  const nexusApi = makeNexusApi({ db, suite, clock, log: log.child("nexus-api") }, [
     authorityNexusRoutes({ authority, revocations }),
     gatewayNexusRoutes({ ...gateway, revocations }),
     enrollmentNexusRoutes(identity),
@@ -135,7 +134,10 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
     }
   }
 
-  const app = new Hono();
+  const app = new Hono<RequestEnv>();
+  app.use(requestIds(random));
+  app.onError(errorAnswers(log.child("http")));
+  app.notFound(noSuchRoute);
   app.use(async (context, next) => {
     const began = clock.monotonic();
     await next();

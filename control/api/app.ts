@@ -1,17 +1,15 @@
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import type { Random } from "#lib/clock";
 import { Fault } from "#lib/fault";
 import type { Log } from "#lib/log";
 import { authenticate, type FindPrincipal } from "./authenticate.ts";
 import type { ApiEnv } from "./env.ts";
-import { errorAnswers, noSuchRoute, requestIds } from "./error-answers.ts";
+import { errorAnswers } from "./error-answers.ts";
 import { openApiDocument } from "./openapi.ts";
 import { referencePage } from "./reference.ts";
 
 export interface ApiOptions {
   readonly findPrincipal: FindPrincipal;
-  readonly random: Random;
   readonly log: Log;
   readonly version: string;
   /** Largest request body, bytes. */
@@ -20,12 +18,10 @@ export interface ApiOptions {
   readonly slices: readonly Hono<ApiEnv>[];
 }
 
-/** The HTTP API: `/api/v1/*` behind API keys, its OpenAPI document and reference page without. */
+/** The HTTP API (below `requestIds`): `/api/v1/*` behind API keys, its OpenAPI document and reference page without. */
 export function makeApi(options: ApiOptions): Hono<ApiEnv> {
   const api = new Hono<ApiEnv>();
-  api.use(requestIds(options.random));
   api.onError(errorAnswers(options.log));
-  api.notFound(noSuchRoute);
   let document: Promise<object> | undefined;
   api.get("/openapi.json", async (context) => {
     document ??= openApiDocument(root, options.version);

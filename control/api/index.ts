@@ -7,7 +7,7 @@ export { type ApiOptions, makeApi } from "./app.ts";
 export { bearer, type FindPrincipal } from "./authenticate.ts";
 export { etag, ifMatch } from "./entity-tag.ts";
 export { type ApiContext, type ApiEnv, newRouter, principalOf } from "./env.ts";
-export { errorAnswers, noSuchRoute, requestIds } from "./error-answers.ts";
+export { errorAnswers, noSuchRoute, type RequestEnv, requestIds } from "./error-answers.ts";
 export { idempotent } from "./idempotency.ts";
 export { type Operation, operation } from "./operation.ts";
 export { type Page, pageOf, pageQuery, toPage } from "./pages.ts";
