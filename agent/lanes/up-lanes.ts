@@ -112,6 +112,7 @@ class LanePublisher {
         sentK = await this.#step(sentK);
       } catch (error) {
         if (this.#stopped) return;
+        this.#turn.lost();
         const { code, message } = asFault(error, "internal");
         log.warn("outbox not sent, tried again later", { plugin: this.#lane.name, code, reason: message });
         await this.#pause(retryMs);
@@ -137,12 +138,10 @@ class LanePublisher {
       await this.#untilWoken(dueInMs);
       return sentK;
     }
-    const answer = await this.#publish(
-      batch,
-      due === undefined ? undefined : await this.#capped(due, batch?.lastK ?? sentK),
-    );
+    const told = due === undefined ? undefined : await this.#capped(due, batch?.lastK ?? sentK);
+    if (told !== undefined) this.#turn.sent(told, clock.monotonic());
+    const answer = await this.#publish(batch, told);
     if (answer?.type === "published") {
-      if (due !== undefined) this.#turn.sent(due, clock.monotonic());
       if (batch === undefined) return sentK;
       await this.#lane.outbox.acknowledged(batch.lastK);
       return batch.lastK;
