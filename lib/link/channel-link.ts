@@ -168,13 +168,13 @@ export class ChannelLink implements Link {
   }
 
   async #start({ keys }: Established): Promise<void> {
-    const { suite, clock, epochRecords } = this.#options;
+    const { suite, clock, epochRecords, ageMaxMs = channelAgeMaxMs } = this.#options;
     const failed = (fault: Fault) => this.#fail(fault);
     const sealed = { record: (record: Bytes) => this.#send(record), failed };
     const opened = { plaintext: (plaintext: Bytes) => this.#mux.receive(plaintext), failed };
     this.#sealer = await RecordSealer.create(suite, keys.sendKey, sealed, epochRecords);
     this.#opener = await RecordOpener.create(suite, keys.receiveKey, clock, opened, epochRecords);
-    this.#later("age", channelAgeMaxMs - channelAgeNoticeMs, () => {
+    this.#later("age", ageMaxMs - channelAgeNoticeMs, () => {
       this.#onGoaway("draining");
       this.#later("age", channelAgeNoticeMs, () => this.#fail(new Fault("closed", "the channel has reached its age")));
     });

@@ -74,6 +74,8 @@ export interface LinkOptions extends ChannelOptions {
   readonly creditBytes?: number;
   /** Streams at a time; default `streamsPerLinkMax`. */
   readonly streamsMax?: number;
+  /** ms until the link ends to be replaced by another, 10 minutes' notice included; default `channelAgeMaxMs`. */
+  readonly ageMaxMs?: number;
   /** Records under one key; 65,536 but in tests: both ends must have the same. */
   readonly epochRecords?: number;
 }

@@ -69,9 +69,10 @@ export class Mux {
     };
   }
 
-  /** Whether nothing that may be sent waits to be. */
+  /** Whether all that was written, ended or said has gone into records. */
   get idle(): boolean {
-    return this.#scheduler.idle;
+    const waits = (stream: Stream) => stream.sending.queued > 0 || stream.finDue;
+    return this.#scheduler.controlFrames === 0 && !this.#streams.values().some(waits);
   }
 
   /** Streams that are open or hold unread bytes. */

@@ -38,11 +38,6 @@ export class Scheduler {
     return this.#control.length;
   }
 
-  /** Whether nothing waits that the peer's credit allows. */
-  get idle(): boolean {
-    return this.#readyBytes === 0 && this.#control.length === 0 && this.#fins.size === 0;
-  }
-
   /** Answers a ping; pings that wait for an answer are answered by the newest one. */
   pong(number: number): void {
     this.#pong = number;
