@@ -129,9 +129,9 @@ async function writeVersion(
       write: (set, number) =>
         deps.audit.record(
           eventOf(by, agent, next.action, { plugin: name, type: next.type, version: row.version, number }),
+          ...set, // first: whoever lost a race learns it from the number, and begins again
           insertVersion(deps.db, coming.row),
           putPlugin(deps.db, row),
-          ...set,
         ),
     };
   });

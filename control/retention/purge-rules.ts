@@ -71,7 +71,7 @@ export function purgeRules(retention: Retention, nowMs: number): PurgeRule[] {
     byTime("used_headers", "id", "until", 0),
     byTime("openings", "id", "at", retention.attemptsMs),
     byTime("agent_events", "id", "at", retention.attemptsMs),
-    { ...byTime("kms_uses", "rowid", "minute", retention.attemptsMs), order: "rowid" },
-    { ...byTime("refusals", "rowid", "minute", retention.attemptsMs), order: "rowid" },
+    byTime("kms_uses", "rowid", "minute", retention.attemptsMs),
+    byTime("refusals", "rowid", "minute", retention.attemptsMs),
   ];
 }

@@ -17,7 +17,7 @@ export interface PushItem {
   readonly replays?: string;
 }
 
-/** The messages of a `:batch` request. Fault `invalid` names each field that is wrong by its path (`3.body`). */
+/** The messages of a `:batch` request. Fault `invalid` names each field that is wrong by its path (`[3].body`). */
 export function parseBatch(text: string): PushItem[] {
   let value: unknown;
   try {
@@ -31,7 +31,7 @@ export function parseBatch(text: string): PushItem[] {
     });
   const wrong: [string, string][] = [];
   const items = value.flatMap((item: unknown, index) =>
-    parseItem(item, (field, message) => wrong.push([`${index}${field}`, message])),
+    parseItem(item, (field, message) => wrong.push([`[${index}]${field}`, message])),
   );
   if (wrong.length > 0) throw new Fault("invalid", undefined, { detail: Object.fromEntries(wrong.slice(0, 50)) });
   return items;
