@@ -20,6 +20,8 @@ export interface MercurySiteOptions {
 export class MercurySite implements AsyncDisposable {
   readonly program: Program;
   readonly data: string;
+  /** Holds the key of its store. */
+  readonly keyFile: string;
   /** A directory on the site's own list. */
   readonly exchange: string;
   readonly #options: MercurySiteOptions;
@@ -30,10 +32,11 @@ export class MercurySite implements AsyncDisposable {
     this.#options = options;
     this.data = join(directory, "data");
     this.exchange = join(directory, "exchange");
+    this.keyFile = join(directory, "store.key");
     mkdirSync(this.exchange, { recursive: true });
     this.#environment = {
       MERCURY_DATA: this.data,
-      MERCURY_KEY_FILE: join(directory, "store.key"),
+      MERCURY_KEY_FILE: this.keyFile,
       MERCURY_LOG_FORMAT: "json",
       ...environment,
     };

@@ -127,6 +127,19 @@ export class SolarisApi {
     return answerOf<T>(await this.request(method, path, { ...json, headers: typed }));
   }
 
+  /** Every page of a list. */
+  async all<T>(path: string): Promise<T[]> {
+    const items: T[] = [];
+    for (let after: string | null = null; ; ) {
+      const joint = path.includes("?") ? "&" : "?";
+      const more: string = after === null ? "" : `${joint}after=${encodeURIComponent(after)}`;
+      const page: { items: T[]; next: string | null } = await this.call("GET", `${path}${more}`);
+      items.push(...page.items);
+      if (page.next === null || page.items.length === 0) return items;
+      after = page.next;
+    }
+  }
+
   async createCustomer(name = "Test customer", licence: Readonly<Record<string, unknown>> = {}): Promise<TestCustomer> {
     const customer = await this.call<{ id: string }>("POST", "/customers", { name });
     const made = await this.call<{ licence: { id: string }; key: string }>(

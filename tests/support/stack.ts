@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { type CuttingProxy, cuttingProxy } from "./cutting-proxy.ts";
 import { eventually } from "./eventually.ts";
 import { freePort } from "./free-port.ts";
 import { MercurySite, type MercurySiteOptions } from "./mercury-site.ts";
@@ -28,6 +29,8 @@ export const sourceCommands: ProgramCommands = {
 export interface StackOptions {
   /** `embedded`: one Solaris with its Nexus inside. `nats`: nats-server, Solaris, and Nexus as processes of their own. Default embedded. */
   readonly broker?: "embedded" | "nats";
+  /** Puts a proxy between sites and their (first) gateway: `stack.network`. Default false. */
+  readonly cuttable?: boolean;
   /** Replicas of Nexus with `nats`. Default 1. */
   readonly nexusReplicas?: number;
   readonly commands?: Partial<ProgramCommands>;
@@ -61,6 +64,7 @@ export class Stack implements AsyncDisposable {
   /** Where agents connect, when Nexus is inside Solaris. */
   readonly gatewayOrigin: string;
   readonly #options: StackOptions;
+  #network: CuttingProxy | undefined;
   readonly #commands: ProgramCommands;
   #api: SolarisApi | undefined;
 
@@ -72,8 +76,41 @@ export class Stack implements AsyncDisposable {
     this.nats = options.broker === "nats" ? natsProgram(join(this.directory, "nats")) : undefined;
     const [api, gateway] = [freePort(), freePort()];
     this.origin = `http://127.0.0.1:${api}`;
-    this.gatewayOrigin = `http://127.0.0.1:${gateway}`;
+    this.gatewayOrigin = this.nats === undefined ? this.#reachedThrough(gateway) : "";
     this.solaris = this.#solarisProgram(api, gateway);
+  }
+
+  /** The network between sites and their gateway; TypeError unless the stack is `cuttable`. */
+  get network(): CuttingProxy {
+    if (this.#network === undefined) throw new TypeError("this stack's network can't be cut");
+    return this.#network;
+  }
+
+  /** The program in which tunnels end: the first Nexus, or Solaris with its own. */
+  get gateway(): Program {
+    return this.nexuses[0]?.program ?? this.solaris;
+  }
+
+  /** Starts the program in which tunnels end (again). */
+  async startGateway(): Promise<void> {
+    const [nexus] = this.nexuses;
+    await (nexus === undefined ? this.startSolaris() : this.startNexus(nexus));
+  }
+
+  /** Folders of everything that the system writes. */
+  get dataDirectories(): string[] {
+    const nats = this.nats === undefined ? [] : [join(this.directory, "nats")];
+    return [join(this.directory, "solaris"), ...nats, ...this.sites.map(({ data }) => data)];
+  }
+
+  /** Files that the programs print to. */
+  get logFiles(): string[] {
+    return this.#programs.map(({ settings }) => settings.logFile);
+  }
+
+  /** Processes that run now. */
+  get pids(): number[] {
+    return this.#programs.flatMap(({ running, pid }) => (running && pid !== undefined ? [pid] : []));
   }
 
   /** Starts everything but agents; resolves when the API and a gateway are ready. */
@@ -163,12 +200,7 @@ export class Stack implements AsyncDisposable {
 
   /** Everything that any program printed, for a failure's message. */
   logs(): string {
-    const programs = [
-      this.solaris,
-      ...this.nexuses.map(({ program }) => program),
-      ...this.sites.map(({ program }) => program),
-    ];
-    return programs.map((program) => `── ${program.settings.name}\n${program.log.slice(-6_000)}`).join("\n");
+    return this.#programs.map((program) => `── ${program.settings.name}\n${program.log.slice(-6_000)}`).join("\n");
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -176,7 +208,24 @@ export class Stack implements AsyncDisposable {
     await Promise.all(this.nexuses.map(({ program }) => program[Symbol.asyncDispose]()));
     await this.solaris[Symbol.asyncDispose]();
     await this.nats?.program[Symbol.asyncDispose]();
+    this.#network?.[Symbol.dispose]();
     if (this.#options.directory === undefined) rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  get #programs(): Program[] {
+    return [
+      this.solaris,
+      ...this.nexuses.map(({ program }) => program),
+      ...this.sites.map(({ program }) => program),
+      ...(this.nats === undefined ? [] : [this.nats.program]),
+    ];
+  }
+
+  /** Where sites reach a gateway that listens on `port`. */
+  #reachedThrough(port: number): string {
+    if (this.#options.cuttable !== true || this.#network !== undefined) return `http://127.0.0.1:${port}`;
+    this.#network = cuttingProxy(port);
+    return `http://127.0.0.1:${this.#network.port}`;
   }
 
   async #begin(): Promise<void> {
@@ -189,7 +238,7 @@ export class Stack implements AsyncDisposable {
 
   async #addNexus(nats: NatsProgram): Promise<void> {
     const port = freePort();
-    const origin = `http://127.0.0.1:${port}`;
+    const origin = this.#reachedThrough(port);
     const name = `nexus-${this.nexuses.length + 1}`;
     const made = await this.api.call<{ key: string }>("POST", "/gateways", { name, origins: [origin] });
     const keyFile = join(this.directory, `${name}.gateway-key`);
@@ -218,7 +267,7 @@ export class Stack implements AsyncDisposable {
     const { nats, directory } = this;
     const broker: Record<string, string> =
       nats === undefined
-        ? { SOLARIS_GATEWAY_LISTEN: `127.0.0.1:${gatewayPort}` }
+        ? { SOLARIS_GATEWAY_LISTEN: `127.0.0.1:${gatewayPort}`, SOLARIS_GATEWAY_ORIGIN: this.gatewayOrigin }
         : { SOLARIS_NATS_URL: nats.url, SOLARIS_NATS_USER: "solaris", SOLARIS_NATS_PASSWORD: nats.passwords.solaris };
     return new Program({
       name: "solaris",
