@@ -108,7 +108,7 @@ interface Permissions {
   readonly subscribe: readonly string[];
 }
 
-/** Not `UP` nor `EVENTS`: what a Nexus read there would be another customer's. No stream is made, changed or emptied by it. */
+/** Not `UP` nor `EVENTS`: what a Nexus read there would be another customer's. No stream on disk is made, changed or emptied by it. */
 const nexusPermissions: Permissions = {
   publish: [
     "up.>",
@@ -118,6 +118,8 @@ const nexusPermissions: Permissions = {
     "gateways",
     "lease.*",
     "$JS.API.STREAM.LIST",
+    "$JS.API.STREAM.CREATE.NODE",
+    "$JS.API.STREAM.CREATE.AGENT",
     "$JS.API.STREAM.INFO.*",
     "$JS.API.STREAM.MSG.GET.*",
     "$JS.API.CONSUMER.CREATE.*.>",

@@ -55,7 +55,7 @@ export type Heard =
   | { readonly kind: "agent"; readonly agent: string; readonly slot: 0 | 1 | "*" };
 
 /**
- * How far a reader has come: creation time of the broker's stream (opaque text, at most 64 characters; another one means
+ * How far a reader has come: when the broker's stream was made (opaque text, at most 64 characters; another one means
  * another stream, whose sequence counts from its start) and sequence of the last entry taken.
  */
 export interface Cursor {

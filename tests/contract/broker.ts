@@ -154,6 +154,18 @@ export function brokerContract(makeWorld: () => Promise<BrokerWorld>): void {
       expect(second.texts().at(-1)).toBe("next");
     });
 
+    test("however often it crashes, a cursor means the same", async () => {
+      await publishAll(broker, lane(), numbers(3));
+      const reader = await collect(broker, lane());
+      await reader.reached(3);
+      await reader.source.close();
+      for (let crashes = 0; crashes < 3; crashes++) await world.crash();
+      const after = await collect(await world.connect(), lane(), { cursor: reader.entries[1] });
+      await after.reached(1);
+      expect(after.texts()).toEqual(["3"]);
+      expect(after.source.created).toBe(reader.source.created);
+    });
+
     test("a cursor of another stream counts from the start; one ahead of the stream too, under another text", async () => {
       await publishAll(broker, lane(), numbers(3));
       const foreign = await collect(broker, lane(), { cursor: { created: "another", seq: 1_000 } });

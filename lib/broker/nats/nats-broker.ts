@@ -67,8 +67,9 @@ export async function natsBroker(options: NatsBrokerOptions): Promise<Broker> {
     if (link.payloadBytesMax < entryBytesMax + headerBytesMax)
       throw new Fault("broker_settings", `max_payload must be 4MB; the server has ${link.payloadBytesMax} bytes`);
     const sizes = { ...defaultSizes, ...options.sizes };
-    const streams = new Streams(link, streamSettings(sizes, options.replicas ?? 1));
-    if (options.provision) await streams.provision();
+    const newLife = () => `${new Date(options.clock.now()).toISOString()}-${hex(options.random(4))}`;
+    const streams = new Streams(link, streamSettings(sizes, options.replicas ?? 1), newLife);
+    await streams.provision(options.provision ? "all" : "memory");
     await streams.check();
     return new NatsBroker(options, link, streams);
   } catch (error) {
@@ -300,6 +301,7 @@ class NatsBroker implements Broker {
     const lives = new Map([...this.#streams.all()].map(([name, { created }]) => [name, created]));
     while (this.#link.connected) {
       try {
+        await this.#streams.provision(this.#options.provision ? "all" : "memory");
         await this.#streams.check();
         break;
       } catch (error) {

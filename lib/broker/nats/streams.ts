@@ -5,13 +5,15 @@ import { differences, type StreamSettings } from "./stream-settings.ts";
 
 interface StreamInfo {
   readonly config: Partial<Record<string, unknown>> & { readonly name: string };
-  readonly created: string;
   readonly state: { readonly bytes: number; readonly last_seq: number };
 }
 
 /** What is known of one stream. */
 export interface Stream {
-  /** Creation time as the server writes it: the life that cursors count in. */
+  /**
+   * The life that cursors count in: a text that was put into the stream's description when it was made. The server's own creation time
+   * won't do: 2.9.10 writes the time of its restart into the stream's file, and shows it after the next one.
+   */
   readonly created: string;
   /** At least this many sequences were given out. */
   readonly lastSeq: number;
@@ -23,22 +25,28 @@ export interface Stream {
 export class Streams {
   readonly #link: NatsLink;
   readonly #wanted: readonly StreamSettings[];
+  readonly #newLife: () => string;
   #known = new Map<string, Stream>();
 
-  constructor(link: NatsLink, wanted: readonly StreamSettings[]) {
+  constructor(link: NatsLink, wanted: readonly StreamSettings[], newLife: () => string) {
     this.#link = link;
     this.#wanted = wanted;
+    this.#newLife = newLife;
   }
 
-  /** Makes missing streams, and differing settings right. Fault `broker_settings` when the server refuses that. */
-  async provision(): Promise<void> {
+  /**
+   * Makes missing streams, and differing settings right. `memory`: only the missing ones in memory, which are gone after every restart of a
+   * server and which every program may make. Fault `broker_settings` when the server refuses that.
+   */
+  async provision(which: "all" | "memory"): Promise<void> {
     const found = await this.#list();
     for (const wanted of this.#wanted) {
+      if (which === "memory" && (wanted.storage !== "memory" || found.has(wanted.name))) continue;
       const stream = found.get(wanted.name);
-      const differing = stream === undefined ? [] : differences(wanted, stream.config);
-      if (stream !== undefined && differing.length === 0) continue;
+      const life = stream === undefined ? undefined : lifeOf(stream);
+      if (stream !== undefined && life !== undefined && differences(wanted, stream.config).length === 0) continue;
       const verb = stream === undefined ? "CREATE" : "UPDATE";
-      await this.#set(`STREAM.${verb}.${wanted.name}`, wanted);
+      await this.#set(`STREAM.${verb}.${wanted.name}`, { ...wanted, description: life ?? this.#newLife() });
     }
   }
 
@@ -51,7 +59,9 @@ export class Streams {
       if (stream === undefined) throw unsuited(wanted.name, "missing");
       const differing = differences(wanted, stream.config);
       if (differing.length > 0) throw unsuited(wanted.name, differing.join(","));
-      const { created, state } = stream;
+      const { state } = stream;
+      const created = lifeOf(stream);
+      if (created === undefined) throw unsuited(wanted.name, "description");
       known.set(wanted.name, { created, lastSeq: state.last_seq, bytes: state.bytes, bytesMax: wanted.max_bytes });
     }
     this.#known = known;
@@ -86,7 +96,7 @@ export class Streams {
     }
   }
 
-  async #set(subject: string, settings: StreamSettings): Promise<void> {
+  async #set(subject: string, settings: StreamSettings & { readonly description: string }): Promise<void> {
     try {
       await this.#link.api(subject, settings);
     } catch (error) {
@@ -97,6 +107,11 @@ export class Streams {
       });
     }
   }
+}
+
+function lifeOf({ config }: StreamInfo): string | undefined {
+  const { description } = config;
+  return typeof description === "string" && /^[0-9A-Za-z:.-]{1,40}$/.test(description) ? description : undefined;
 }
 
 function unsuited(stream: string, what: string): Fault {
