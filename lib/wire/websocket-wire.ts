@@ -123,7 +123,7 @@ class ClientWire implements Wire {
 
   close(code: number, reason: string): void {
     if (this.#inbound.ended) return;
+    this.#inbound.end(new Fault("closed", "closed here", { detail: { code, reason } })); // before the socket says so
     this.#socket.close(code, reason);
-    this.#inbound.end(new Fault("closed", "closed here", { detail: { code, reason } }));
   }
 }

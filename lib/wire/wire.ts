@@ -15,7 +15,7 @@ export interface WireReceiver {
  */
 export interface Wire {
   /**
-   * Queues one message: it is sent or copied before this returns, so its bytes may be used again. Throws Fault `wire_lost` or `closed` when it
+   * Queues one message of 1 … `wireMessageBytesMax` bytes: it is sent or copied before this returns, so its bytes may be used again. Throws Fault `wire_lost` or `closed` when it
    * could not be queued whole; the wire is closed then, since a message was passed over (DESIGN §8).
    */
   send(message: Bytes): void;

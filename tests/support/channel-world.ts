@@ -1,4 +1,4 @@
-import { type Bytes, base64url, hex } from "#lib/bytes";
+import { type Bytes, hex } from "#lib/bytes";
 import type { ChannelOptions, ChannelTerms } from "#lib/channel";
 import { subprotocol } from "#lib/channel";
 import type { Clock } from "#lib/clock";
@@ -108,9 +108,4 @@ export function e2eTerms(initiator: TestNode, responder: TestNode, binding = ran
     responder: responder.own.identity.identifier,
     binding,
   };
-}
-
-/** A name for a log or a stream. */
-export function label(bytes: Uint8Array): string {
-  return base64url(bytes);
 }
