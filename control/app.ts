@@ -24,7 +24,7 @@ import {
 import { customerRoutes } from "./customers/index.ts";
 import { makeDb, makeNewId, makeSeals } from "./db/index.ts";
 import { enrollmentNexusRoutes } from "./enrollment/index.ts";
-import { gatewayForAgent, gatewayNexusRoutes, gatewayRoutes } from "./gateways/index.ts";
+import { gatewayForAgent, gatewayNexusRoutes, gatewayRoutes, makeDemandReplica } from "./gateways/index.ts";
 import { startJobs } from "./jobs.ts";
 import { openMessaging } from "./messaging.ts";
 import type { SolarisMetrics } from "./metrics.ts";
@@ -81,15 +81,24 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
 
   const { retention, replica } = parts;
   const messaging = await openMessaging({ ...slices, log: log.child("messages"), broker, signer, retention, replica });
-  const { identityChanged, desiredNumber, upWatermarks } = messaging;
+  const { identityChanged, desiredNumber } = messaging;
 
-  const identity = { ...slices, kms, authority, revocations, issueCredential, identityChanged, desiredNumber };
+  const demandReplica = makeDemandReplica(slices);
+  const identity = {
+    ...slices,
+    demandReplica,
+    kms,
+    authority,
+    revocations,
+    issueCredential,
+    identityChanged,
+    desiredNumber,
+  };
   const gateway = { ...identity, isAgentIdentity: (identifier: string) => isAgentIdentity(slices, identifier) };
   const agent = {
     ...identity,
     gatewayForAgent: (customerId: string, id: string | undefined) => gatewayForAgent(slices, customerId, id),
   };
-  const opening = { ...identity, upWatermarks };
 
   const api = makeApi({
     findPrincipal: makeFindPrincipal(slices),
@@ -112,8 +121,8 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
     authorityNexusRoutes({ authority, revocations }),
     gatewayNexusRoutes({ ...gateway, revocations }),
     enrollmentNexusRoutes(identity),
-    openingNexusRoutes(opening),
-    monitoringNexusRoutes(slices),
+    openingNexusRoutes(identity),
+    monitoringNexusRoutes(identity),
   ]);
 
   const checkpoint = () => writeCheckpoint({ db, clock, signer });

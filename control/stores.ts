@@ -45,7 +45,7 @@ export async function openStores(config: SolarisConfig, suite: CryptoSuite, log:
   const metrics = solarisMetrics(db);
   const audit: KmsAudit = async (event) => {
     metrics.kmsUsed(event.operation);
-    await db.write(countKmsUse(db, event, systemClock.now()));
+    await db.write(countKmsUse(event, systemClock.now()));
   };
   const kmsDatabase = opening.use(await encrypted("kms"));
   const keyEncryptionKey = await keys("kms");

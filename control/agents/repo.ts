@@ -7,7 +7,6 @@ import { agentIdentities, agentSlots, agents, enrollmentTokens } from "./tables.
 export type AgentRow = typeof agents.$inferSelect;
 export type IdentityRow = typeof agentIdentities.$inferSelect;
 export type TokenRow = typeof enrollmentTokens.$inferSelect;
-export type SlotRow = typeof agentSlots.$inferSelect;
 
 export const insertAgent = (db: Db, row: AgentRow) => db.query.insert(agents).values(row);
 
@@ -128,13 +127,6 @@ export const revokeIdentity = (db: Db, identifier: string, revokedAt: number, re
     .set({ revokedAt, revokedReason, formerKid: null, formerX25519: null })
     .where(and(eq(agentIdentities.identifier, identifier), isNull(agentIdentities.revokedAt)));
 
-/** The first tunnel was ready: the token that enrolled the identity answers nobody from now on. */
-export const openIdentity = (db: Db, identifier: string, openedAt: number) =>
-  db.query
-    .update(agentIdentities)
-    .set({ openedAt })
-    .where(and(eq(agentIdentities.identifier, identifier), isNull(agentIdentities.openedAt)));
-
 /** Takes whatever continuity value comes next; epochs go on. */
 export const forgetContinuity = (db: Db, agentId: string) =>
   db.query.update(agentSlots).set({ identifier: "" }).where(eq(agentSlots.agentId, agentId));
@@ -144,10 +136,9 @@ export interface Standing {
   readonly identity: IdentityRow;
   readonly agent: AgentRow;
   readonly licence: LicenceRow;
-  readonly slots: readonly SlotRow[];
 }
 
-/** What is known of an identifier, in two reads. */
+/** What is known of an identifier. */
 export async function standingOf(db: Db, identifier: string): Promise<Standing | undefined> {
   const [row] = await db.query
     .select()
@@ -156,7 +147,5 @@ export async function standingOf(db: Db, identifier: string): Promise<Standing |
     .innerJoin(licences, eq(licences.id, agents.licenceId))
     .where(eq(agentIdentities.identifier, identifier))
     .limit(1);
-  if (row === undefined) return undefined;
-  const slots = await db.query.select().from(agentSlots).where(eq(agentSlots.agentId, row.agents.id));
-  return { identity: row.agent_identities, agent: row.agents, licence: row.licences, slots };
+  return row === undefined ? undefined : { identity: row.agent_identities, agent: row.agents, licence: row.licences };
 }

@@ -34,9 +34,10 @@ interface Pending {
 export function makeAuditLog(deps: { db: Db; suite: CryptoSuite; clock: Clock }): AuditLog {
   let waiting: Pending[] = [];
   let running = false;
+  /** As far as this process knows: whoever chained to an old one tries again. */
+  let head: AuditHead | undefined;
 
   async function drain(): Promise<void> {
-    let head: AuditHead | undefined;
     while (waiting.length > 0) {
       const round = waiting.splice(0, roundSetsMax);
       try {
@@ -51,20 +52,20 @@ export function makeAuditLog(deps: { db: Db; suite: CryptoSuite; clock: Clock })
 
   /** The head behind this round, or undefined when it has to be read again. */
   async function writeRound(round: readonly Pending[], start: AuditHead): Promise<AuditHead | undefined> {
-    let head = start;
+    let end = start;
     const outcomes: Promise<"written" | "failed" | Pending>[] = [];
     for (const pending of round) {
       const entries: Statement[] = [];
       for (const event of pending.events) {
-        const entry = await chainEvent(deps.suite, head, event, deps.clock.now());
-        entries.push(insertBehind(head, entry));
-        head = entry;
+        const entry = await chainEvent(deps.suite, end, event, deps.clock.now());
+        entries.push(insertBehind(end, entry));
+        end = entry;
       }
       outcomes.push(writeOne(pending, entries));
     }
     const settled = await Promise.all(outcomes);
     waiting = [...settled.filter((outcome) => typeof outcome === "object"), ...waiting];
-    return settled.every((outcome) => outcome === "written") ? head : undefined;
+    return settled.every((outcome) => outcome === "written") ? end : undefined;
   }
 
   /**

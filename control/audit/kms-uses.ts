@@ -1,19 +1,15 @@
-import { sql } from "drizzle-orm";
 import type { KmsEvent } from "#lib/kms";
-import type { Db, Query } from "../db/index.ts";
-import { kmsUses } from "./tables.ts";
+import type { Statement } from "#lib/runtime";
 
 const minuteMs = 60_000;
 
 /** Counts one use of a key in its minute: written before the key is taken out, so that no use goes without its record. */
-export function countKmsUse(db: Db, { operation, name, use }: KmsEvent, nowMs: number): Query {
+export function countKmsUse({ operation, name, use }: KmsEvent, nowMs: number): Statement {
   const detail = Object.values(use?.detail ?? {}).map(String);
   const purpose = use === undefined ? "" : [use.purpose, use.subject, ...detail].join(" ");
-  return db.query
-    .insert(kmsUses)
-    .values({ minute: nowMs - (nowMs % minuteMs), operation, key: name, purpose, count: 1 })
-    .onConflictDoUpdate({
-      target: [kmsUses.minute, kmsUses.operation, kmsUses.key, kmsUses.purpose],
-      set: { count: sql`${kmsUses.count} + 1` },
-    });
+  return {
+    sql: `INSERT INTO kms_uses (minute, operation, key, purpose, count) VALUES (?, ?, ?, ?, 1)
+      ON CONFLICT (minute, operation, key, purpose) DO UPDATE SET count = count + 1`,
+    params: [nowMs - (nowMs % minuteMs), operation, name, purpose],
+  };
 }

@@ -85,6 +85,7 @@ async function redeem(deps: EnrollmentDeps, request: EnrollmentRequest, from: Or
     demandServes(from.gateway, agent.customerId);
     const known = await identityById(deps.db, request.identity.identifier);
     if (token.redeemedAt !== null) return await askedAgain(deps, request, from, { token, agent, known });
+    if (known?.tokenId === token.id && tries < triesMax) continue; // redeemed by this identity between the two reads
     checkRedeemable(token, agent, known, deps.clock.now());
     await checkLicence(deps, agent);
     try {

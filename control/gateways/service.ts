@@ -162,18 +162,6 @@ export async function startReplica(deps: GatewayDeps, gateway: GatewayRow, start
   return deps.issueCredential({ identifier, kid: last.hash, attributes, desired: 0 });
 }
 
-/** Fault `revoked` or `identity_unexpected` unless `identifier` is a live replica of this gateway. */
-export async function demandReplica(
-  deps: Pick<GatewayDeps, "db">,
-  gateway: GatewayRow,
-  identifier: string,
-): Promise<void> {
-  const replica = await replicaById(deps.db, identifier);
-  if (replica === undefined || replica.gatewayId !== gateway.id)
-    throw new Fault("identity_unexpected", "this identity was not started under this gateway");
-  if (replica.revokedAt !== null) throw new Fault("revoked");
-}
-
 /**
  * Where an agent of this customer connects: the gateway named, else its dedicated one, else the first. Fault `invalid`
  * when there is none.

@@ -21,14 +21,14 @@ import {
   type SliceDeps,
   toPage,
 } from "../api/index.ts";
-import { newNexusRouter } from "../gateways/index.ts";
+import { type DemandReplica, newNexusRouter } from "../gateways/index.ts";
 import { isWarning } from "./agent-events.ts";
 import { countAgents, eventsOf, listPresence, type PresenceRow, presenceOf, sessionsOf } from "./repo.ts";
 import { availability } from "./rules.ts";
 import { type MonitoringDeps, takeDigest } from "./service.ts";
 
 /** `POST /nexus/v1/digest`. */
-export function monitoringNexusRoutes(deps: MonitoringDeps) {
+export function monitoringNexusRoutes(deps: MonitoringDeps & { readonly demandReplica: DemandReplica }) {
   return newNexusRouter().post("/digest", body(digestSchema), async (context) => {
     const answer = await takeDigest(deps, context.get("gateway"), context.req.valid("json"));
     return answer.end.length === 0 ? context.body(null, 204) : context.json(digestAnswerSchema.parse(answer));

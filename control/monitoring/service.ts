@@ -1,7 +1,7 @@
 import type { Statement } from "#lib/runtime";
 import type { Digest, DigestAnswer } from "#lib/session";
 import type { SliceDeps } from "../api/index.ts";
-import { demandReplica, type GatewayRow, touchReplica } from "../gateways/index.ts";
+import { type DemandReplica, type GatewayRow, touchReplica } from "../gateways/index.ts";
 import { countRefusal } from "../openings/index.ts";
 import { endStatements, openStatements } from "./digest-statements.ts";
 import { mustEnd, sessionsOfNexus, silentReplicas } from "./repo.ts";
@@ -15,8 +15,12 @@ const silentMs = 15_000;
 export type MonitoringDeps = Pick<SliceDeps, "db" | "clock" | "newId" | "log">;
 
 /** Takes what a replica tells; the answer names the agents whose sessions there must end. */
-export async function takeDigest(deps: MonitoringDeps, gateway: GatewayRow, digest: Digest): Promise<DigestAnswer> {
-  await demandReplica(deps, gateway, digest.nexus);
+export async function takeDigest(
+  deps: MonitoringDeps & { readonly demandReplica: DemandReplica },
+  gateway: GatewayRow,
+  digest: Digest,
+): Promise<DigestAnswer> {
+  await deps.demandReplica(gateway, digest.nexus);
   const { db, clock, newId } = deps;
   const now = clock.now();
   const set: Statement[] = [];

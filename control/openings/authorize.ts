@@ -2,7 +2,7 @@ import { type Bytes, base64url, fromBase64url } from "#lib/bytes";
 import { asFault, type FaultCode } from "#lib/fault";
 import type { Kms } from "#lib/kms";
 import type { Statement } from "#lib/runtime";
-import type { AuthorizeAnswer, UpWatermark } from "#lib/session";
+import type { AuthorizeAnswer } from "#lib/session";
 import {
   type Authorization,
   checkAuthorizationAudience,
@@ -14,26 +14,21 @@ import {
   rememberAuthorizationUntil,
   verifyAuthorizationMac,
 } from "#lib/statement";
-import { type IdentityRow, type Standing, standingOf, updateAgent, updateIdentity } from "../agents/index.ts";
+import { updateAgent, updateIdentity } from "../agents/index.ts";
 import type { SliceDeps } from "../api/index.ts";
-import type { Revocations } from "../authority/index.ts";
 import { expecting, isDuplicate, type Query } from "../db/index.ts";
 import { audiencesOf, type GatewayRow } from "../gateways/index.ts";
 import { insertWarning } from "../monitoring/agent-events.ts";
 import { countRefusal } from "./refusals.ts";
 import { drawSlot, insertOpening, useHeader } from "./repo.ts";
 import { type Judgement, judgeState } from "./rules.ts";
+import { readStanding, type Standing } from "./standing.ts";
 import { usedHeaders } from "./tables.ts";
 
 const triesMax = 5;
 
 export interface OpeningDeps extends Pick<SliceDeps, "db" | "audit" | "suite" | "clock" | "random" | "newId" | "log"> {
   readonly kms: Pick<Kms, "agree">;
-  readonly revocations: Pick<Revocations, "number">;
-  /** How far ingest has taken the lanes of an agent. */
-  readonly upWatermarks: (agentId: string) => Promise<UpWatermark[]>;
-  /** Number of the newest desired state of an agent; 0 = none. */
-  readonly desiredNumber: (agentId: string) => Promise<number>;
 }
 
 /** One header of one opening, and who asks about it. */
@@ -53,14 +48,17 @@ export async function authorize(deps: OpeningDeps, asked: Asked): Promise<Author
   const authorization = readOrUndefined(asked.authorization);
   if (authorization === undefined) return deny(deps, asked, "", false);
   const { kid, claims } = authorization;
-  const standing = await standingOf(deps.db, claims.sub);
-  const agentKey = standing === undefined ? undefined : keyOf(standing.identity, kid);
+  const standing = await readStanding(deps.db, claims.sub, claims.slot);
+  const agentKey = standing === undefined ? undefined : keyOf(standing, kid);
   if (standing === undefined || agentKey === undefined) return deny(deps, asked, claims.sub, standing === undefined);
 
-  const { agent, identity } = standing;
-  const use = { purpose: "opening", subject: agent.id, detail: { gateway: asked.gateway.id, address: asked.address } };
-  const shared = await deps.kms.agree(identity.kmsKey, agentKey, use);
-  const keys = await headerKeys(deps.suite, shared, agentKey, identity.solarisKey);
+  const detail = { gateway: asked.gateway.id, address: asked.address };
+  const shared = await deps.kms.agree(standing.kmsKey, agentKey, {
+    purpose: "opening",
+    subject: standing.agentId,
+    detail,
+  });
+  const keys = await headerKeys(deps.suite, shared, agentKey, standing.solarisKey);
   if (!(await macHolds(deps, keys, authorization))) return deny(deps, asked, claims.sub, false);
   const opening = { asked, authorization, keys };
   const early = refusedBeforeState(asked, authorization, deps.clock.now());
@@ -83,9 +81,9 @@ function readOrUndefined(header: string): Authorization | undefined {
 }
 
 /** The X25519 key of the change that the header names: the last, or the one before it until the last was used once. */
-function keyOf(identity: IdentityRow, kid: string): Bytes | undefined {
-  if (kid === identity.kid) return identity.x25519;
-  return kid === identity.formerKid ? (identity.formerX25519 ?? undefined) : undefined;
+function keyOf(standing: Standing, kid: string): Bytes | undefined {
+  if (kid === standing.kid) return standing.x25519;
+  return kid === standing.formerKid ? (standing.formerX25519 ?? undefined) : undefined;
 }
 
 async function macHolds(deps: OpeningDeps, keys: HeaderKeys, authorization: Authorization): Promise<boolean> {
@@ -124,7 +122,8 @@ async function decide(deps: OpeningDeps, opening: Opening, first: Standing): Pro
       if (isDuplicate(error, usedHeaders.id)) return refuse(deps, opening, standing, "authorization_replayed", []);
       if (asFault(error, "internal").code !== "conflict" || tries >= triesMax) throw error;
     }
-    standing = (await standingOf(deps.db, standing.identity.identifier)) ?? standing;
+    const { sub, slot } = opening.authorization.claims;
+    standing = (await readStanding(deps.db, sub, slot)) ?? standing;
   }
 }
 
@@ -135,7 +134,7 @@ function carryOut(
   judgement: Judgement,
 ): Promise<AuthorizeAnswer> {
   const { claims } = opening.authorization;
-  const once = useHeader(deps.db, `${standing.agent.id}/${claims.jti}`, rememberAuthorizationUntil(claims));
+  const once = useHeader(`${standing.agentId}/${claims.jti}`, rememberAuthorizationUntil(claims));
   if (judgement.decision === "refuse")
     return refuse(deps, opening, standing, judgement.code, [
       once,
@@ -149,78 +148,75 @@ async function accept(
   deps: OpeningDeps,
   opening: Opening,
   standing: Standing,
-  once: Query,
+  once: Statement,
   copied: boolean,
 ): Promise<AuthorizeAnswer> {
   const { db, clock } = deps;
-  const { agent, identity } = standing;
+  const { agentId, customerId, identifier, kmsKey, lanes, desired, revocations } = standing;
   const { asked, authorization } = opening;
   const { slot, continuity: shown } = authorization.claims;
-  const before = standing.slots.find((row) => row.slot === slot);
   const now = clock.now();
-  const epoch = (before?.epoch ?? 0) + 1;
+  const epoch = (standing.slot?.epoch ?? 0) + 1;
   const continuity = deps.random(32);
   const draw = drawSlot({
-    agentId: agent.id,
+    agentId,
     slot,
-    identifier: identity.identifier,
+    identifier,
     epoch,
     continuity,
     former: shown === null ? null : (fromBase64url(shown) ?? null),
-    readyAtSeen: before?.readyAt ?? null,
+    readyAtSeen: standing.slot?.readyAt ?? null,
     openedAt: now,
     nexus: asked.nexus,
   });
   const set: (Statement | Query)[] = [
     once,
     draw,
-    insertOpening(db, openingRow(deps, opening, standing, "accepted", epoch)),
+    insertOpening(openingRow(deps, opening, standing, "accepted", epoch)),
   ];
-  if (identity.formerKid !== null && authorization.kid === identity.kid)
-    set.push(expecting(1, updateIdentity(db, identity, { formerKid: null, formerX25519: null })));
+  if (standing.formerKid !== null && authorization.kid === standing.kid) {
+    const row = { identifier, version: standing.identityVersion };
+    set.push(expecting(1, updateIdentity(db, row, { formerKid: null, formerX25519: null })));
+  }
   if (copied) set.push(...warningOf(deps, opening, standing, "copied"));
-  const [lanes, desired, revocations] = await Promise.all([
-    deps.upWatermarks(agent.id),
-    deps.desiredNumber(agent.id),
-    deps.revocations.number(),
-  ]);
-  const detail = { slot, epoch, address: asked.address, gateway: asked.gateway.id, kmsKey: identity.kmsKey, copied };
-  const event = {
-    actor: `agent:${agent.id}`,
-    action: "tunnel.opened",
-    subject: agent.id,
-    customerId: agent.customerId,
-  };
-  await deps.audit.record({ ...event, detail }, ...set);
+  const detail = { slot, epoch, address: asked.address, gateway: asked.gateway.id, kmsKey, copied };
+  const event = { actor: `agent:${agentId}`, action: "tunnel.opened", subject: agentId, customerId, detail };
+  await deps.audit.record(event, ...set);
   return {
     decision: "accept",
-    agentId: agent.id,
-    customerId: agent.customerId,
-    identifier: identity.identifier,
+    agentId,
+    customerId,
+    identifier,
     slot,
     epoch,
     continuity: base64url(continuity),
     serverTime: clock.now(),
-    lanes,
+    lanes: [...lanes],
     desired,
     revocations,
   };
 }
 
 /** Both copies wait for a person: the agent is held, and its sessions are ended by the answers to digests. */
-async function hold(deps: OpeningDeps, opening: Opening, standing: Standing, once: Query): Promise<AuthorizeAnswer> {
-  const { agent } = standing;
-  const held = expecting(1, updateAgent(deps.db, agent, { heldAt: deps.clock.now() }));
+async function hold(
+  deps: OpeningDeps,
+  opening: Opening,
+  standing: Standing,
+  once: Statement,
+): Promise<AuthorizeAnswer> {
+  const { agentId, agentVersion, customerId } = standing;
+  const row = { id: agentId, version: agentVersion };
+  const held = expecting(1, updateAgent(deps.db, row, { heldAt: deps.clock.now() }));
   const detail = { address: opening.asked.address, slot: opening.authorization.claims.slot };
-  const event = { actor: "solaris", action: "agent.held", subject: agent.id, customerId: agent.customerId, detail };
+  const event = { actor: "solaris", action: "agent.held", subject: agentId, customerId, detail };
   const warning = warningOf(deps, opening, standing, "copied");
   return refuse(deps, opening, standing, "held", [once, held, ...warning], event);
 }
 
-function warningOf({ db, clock }: OpeningDeps, { asked }: Opening, { agent }: Standing, code: FaultCode): Query[] {
+function warningOf({ db, clock }: OpeningDeps, { asked }: Opening, { agentId }: Standing, code: FaultCode): Query[] {
   if (code !== "copied" && code !== "clock") return [];
   const kind = code === "copied" ? ("copy-seen" as const) : ("clock-wrong" as const);
-  return [insertWarning(db, { agentId: agent.id, at: clock.now(), kind, detail: { address: asked.address } })];
+  return [insertWarning(db, { agentId, at: clock.now(), kind, detail: { address: asked.address } })];
 }
 
 /** After the MAC held: recorded, and answered under a MAC of its own. */
@@ -234,11 +230,11 @@ async function refuse(
 ): Promise<AuthorizeAnswer> {
   const { db, clock, suite } = deps;
   const { asked, authorization, keys } = opening;
-  const subject = standing.agent.id;
+  const subject = standing.agentId;
   const refusal = { at: clock.now(), address: asked.address, code, subject, verified: true, count: 1 };
   const set = [
     ...extra,
-    insertOpening(db, openingRow(deps, opening, standing, code, null)),
+    insertOpening(openingRow(deps, opening, standing, code, null)),
     countRefusal(db, refusal),
     ...(code === "clock" ? warningOf(deps, opening, standing, code) : []),
   ];
@@ -260,13 +256,13 @@ async function deny(deps: OpeningDeps, asked: Asked, subject: string, unknown: b
 function openingRow(
   deps: OpeningDeps,
   { asked, authorization }: Opening,
-  { agent }: Standing,
+  { agentId }: Standing,
   outcome: string,
   epoch: number | null,
 ) {
   return {
     id: deps.newId("opn"),
-    agentId: agent.id,
+    agentId,
     at: deps.clock.now(),
     outcome,
     address: asked.address,

@@ -1,16 +1,23 @@
-import { and, desc, eq, lt, sql } from "drizzle-orm";
+import { and, desc, eq, lt } from "drizzle-orm";
 import type { Bytes } from "#lib/bytes";
 import type { Statement } from "#lib/runtime";
 import { agentSlots } from "../agents/tables.ts";
 import type { Db } from "../db/index.ts";
-import { openings, usedHeaders } from "./tables.ts";
+import { openings } from "./tables.ts";
 
 export type OpeningRow = typeof openings.$inferSelect;
 
 /** Fails (UNIQUE) when the header was taken before. */
-export const useHeader = (db: Db, id: string, until: number) => db.query.insert(usedHeaders).values({ id, until });
+export const useHeader = (id: string, until: number): Statement => ({
+  sql: "INSERT INTO used_headers (id, until) VALUES (?, ?)",
+  params: [id, until],
+});
 
-export const insertOpening = (db: Db, row: OpeningRow) => db.query.insert(openings).values(row);
+export const insertOpening = (row: OpeningRow): Statement => ({
+  sql: `INSERT INTO openings (id, agent_id, at, outcome, address, gateway_id, nexus, slot, epoch)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  params: [row.id, row.agentId, row.at, row.outcome, row.address, row.gatewayId, row.nexus, row.slot, row.epoch],
+});
 
 /** What the next session of a slot begins with. */
 export interface NextSlot {
@@ -55,12 +62,31 @@ export const drawSlot = (next: NextSlot): Statement => ({
   expect: 1,
 });
 
-/** The agent has fsynced this epoch: the value before counts no more. Changes one row, also when said again; or none. */
-export const readySlot = (db: Db, agentId: string, slot: number, epoch: number, readyAt: number) =>
-  db.query
-    .update(agentSlots)
-    .set({ readyAt: sql`coalesce(${agentSlots.readyAt}, ${readyAt})`, formerContinuity: null })
-    .where(and(eq(agentSlots.agentId, agentId), eq(agentSlots.slot, slot), eq(agentSlots.epoch, epoch)));
+/**
+ * The agent has fsynced this epoch: the value before counts no more, and the token that enrolled the identity answers nobody. The
+ * first statement changes one row, also when it is said again; none when the slot has another epoch or its agent must not go on.
+ */
+export const readySlot = (
+  session: { readonly agentId: string; readonly slot: number; readonly epoch: number },
+  gatewayCustomer: string | null,
+  nowMs: number,
+): Statement[] => [
+  {
+    sql: `UPDATE agent_slots SET ready_at = coalesce(ready_at, ?), former_continuity = NULL
+      WHERE agent_id = ? AND slot = ? AND epoch = ? AND EXISTS (
+        SELECT 1 FROM agents a JOIN licences l ON l.id = a.licence_id
+        WHERE a.id = agent_slots.agent_id AND a.identifier = agent_slots.identifier AND a.revoked_at IS NULL
+          AND a.held_at IS NULL AND l.suspended_at IS NULL AND l.valid_from <= ?
+          AND (l.valid_until IS NULL OR l.valid_until > ?) AND (? IS NULL OR a.customer_id = ?))`,
+    params: [nowMs, session.agentId, session.slot, session.epoch, nowMs, nowMs, gatewayCustomer, gatewayCustomer],
+    expect: 1,
+  },
+  {
+    sql: `UPDATE agent_identities SET opened_at = ? WHERE opened_at IS NULL
+      AND identifier = (SELECT identifier FROM agents WHERE id = ?)`,
+    params: [nowMs, session.agentId],
+  },
+];
 
 export async function slotOf(db: Db, agentId: string, slot: number) {
   const [row] = await db.query

@@ -22,19 +22,19 @@ import {
   type SliceDeps,
   toPage,
 } from "../api/index.ts";
-import { demandReplica, newNexusRouter } from "../gateways/index.ts";
+import { type DemandReplica, newNexusRouter } from "../gateways/index.ts";
 import { authorize, type OpeningDeps } from "./authorize.ts";
 import { refusalsOf } from "./refusals.ts";
 import { openingsOf } from "./repo.ts";
 import { ready, refresh, type SessionDeps } from "./session.ts";
 
 /** `POST /nexus/v1/authorize`, `/ready`, `/refresh`. */
-export function openingNexusRoutes(deps: OpeningDeps & SessionDeps) {
+export function openingNexusRoutes(deps: OpeningDeps & SessionDeps & { readonly demandReplica: DemandReplica }) {
   return newNexusRouter()
     .post("/authorize", body(authorizeRequestSchema), async (context) => {
       const gateway = context.get("gateway");
       const asked = context.req.valid("json");
-      await demandReplica(deps, gateway, asked.nexus);
+      await deps.demandReplica(gateway, asked.nexus);
       return context.json(authorizeAnswerSchema.parse(await authorize(deps, { ...asked, gateway })));
     })
     .post("/ready", body(readyRequestSchema), async (context) => {

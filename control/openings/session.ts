@@ -1,14 +1,7 @@
 import { base64url, fromBase64url } from "#lib/bytes";
 import { Fault } from "#lib/fault";
 import { isExtension, type VerifiedIdentity, verifyIdentity } from "#lib/identity";
-import {
-  credentialAttributes,
-  type IdentityRow,
-  openIdentity,
-  type Standing,
-  standingOf,
-  updateIdentity,
-} from "../agents/index.ts";
+import { credentialAttributes, type IdentityRow, type Standing, standingOf, updateIdentity } from "../agents/index.ts";
 import type { SliceDeps } from "../api/index.ts";
 import type { Authority, IssueCredential, Revocations } from "../authority/index.ts";
 import { licenceProblem } from "../customers/index.ts";
@@ -37,15 +30,12 @@ export interface SessionKey {
  * `forbidden` for a gateway that does not serve the agent, and why the agent must not go on.
  */
 export async function ready(deps: SessionDeps, gateway: GatewayRow, session: SessionKey): Promise<void> {
-  const { identity } = await demandSession(deps, gateway, session);
-  const now = deps.clock.now();
-  const { agentId, slot, epoch } = session;
-  const opened = identity.openedAt === null ? [openIdentity(deps.db, identity.identifier, now)] : [];
   try {
-    await deps.db.write(expecting(1, readySlot(deps.db, agentId, slot, epoch, now)), ...opened);
+    await deps.db.write(...readySlot(session, gateway.customerId, deps.clock.now()));
   } catch (error) {
-    if (error instanceof Fault && error.code === "conflict") throw new Fault("displaced", undefined, { cause: error });
-    throw error;
+    if (!(error instanceof Fault) || error.code !== "conflict") throw error;
+    await demandSession(deps, gateway, session); // says why
+    throw new Fault("displaced", undefined, { cause: error });
   }
 }
 

@@ -92,7 +92,7 @@ export class ControlWorld implements AsyncDisposable {
         keyEncryptionKey: new Uint8Array(32).fill(1),
         audit: async (event) => {
           kmsEvents.push(event);
-          await db.write(countKmsUse(db, event, clock.now()));
+          await db.write(countKmsUse(event, clock.now()));
         },
       }),
     );
