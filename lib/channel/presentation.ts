@@ -12,6 +12,9 @@ export interface Presentation {
   readonly authority: Bytes;
 }
 
+/** What compact JWS are written with (RFC 7515 §7.1). */
+const jwsText = /^[A-Za-z0-9_.-]*$/;
+
 /** Deterministic CBOR map of the three. */
 export function encodePresentation({ chain, credential, authority }: Presentation): Bytes {
   return encodeCbor({ chain, credential, authority });
@@ -27,7 +30,8 @@ export function decodePresentation(payload: Uint8Array): Presentation {
   }
   if (value === null || typeof value !== "object" || Object.keys(value).length !== 3) throw notOne();
   const { chain, credential, authority }: Partial<Record<string, unknown>> = { ...value };
-  if (typeof credential !== "string" || credential.length > statementBytesMax) throw notOne();
+  if (typeof credential !== "string" || credential.length > statementBytesMax || !jwsText.test(credential))
+    throw notOne();
   return { chain: chainOf(chain), credential, authority: chainOf(authority) };
 }
 
