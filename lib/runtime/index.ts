@@ -1,4 +1,5 @@
 /** The one place that names the runtime: databases, files, keys, HTTP, processes, time. Layer 3. */
+export { buildProgram, type ProgramBuild } from "./build/build-program.ts";
 export { type CompileOptions, compileProgram } from "./build/compile-program.ts";
 export { addonPackage, type BuildTarget } from "./build/libsql-plugin.ts";
 export { systemClock, systemRandom } from "./clock/system-clock.ts";

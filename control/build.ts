@@ -1,0 +1,11 @@
+/** Builds `dist/solaris-<os>-<arch>`; `bun control/build.ts native` builds the one for this machine. */
+import { fileURLToPath } from "node:url";
+import { buildProgram, commandArguments } from "#lib/runtime";
+
+await buildProgram({
+  name: "solaris",
+  entry: fileURLToPath(new URL("main.ts", import.meta.url)),
+  folder: fileURLToPath(new URL("../dist/", import.meta.url)),
+  targets: ["linux-x64", "linux-arm64"],
+  words: commandArguments(),
+});
