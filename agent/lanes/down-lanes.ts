@@ -56,6 +56,11 @@ export class DownLanes {
     this.#sendOpen(open);
   }
 
+  /** Names of the lanes that are open, or on their way to be. */
+  names(): readonly string[] {
+    return [...this.#lanes.keys()];
+  }
+
   /** Gives a lane up; resolves when nothing of it is being stored any more. */
   async close(name: string): Promise<void> {
     const open = this.#lanes.get(name);

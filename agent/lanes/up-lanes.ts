@@ -41,6 +41,11 @@ export class UpLanes {
     this.ended = this.#listen();
   }
 
+  /** Looks again whether there is something to tell of a lane. */
+  nudge(lane: string): void {
+    this.#publishers.get(lane)?.nudge();
+  }
+
   /** Sends nothing any more; resolves when nothing is being written. */
   async stop(): Promise<void> {
     this.#stopped = true;
@@ -79,12 +84,14 @@ class LanePublisher {
   constructor(lane: Lane, options: UpLanesOptions) {
     this.#lane = lane;
     this.#options = options;
-    const wake = () => {
-      this.#woken = true;
-      this.#wake();
-    };
+    const wake = () => this.nudge();
     this.#unlisten = [lane.outbox.onAppended(wake), lane.inbox.onChange(wake)];
     this.#running = this.#run();
+  }
+
+  nudge(): void {
+    this.#woken = true;
+    this.#wake();
   }
 
   answered(answer: UpDown): void {
