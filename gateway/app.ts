@@ -203,8 +203,17 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
 
   const unlisten = [
     broker.listen({ kind: "revocations" }, () => void watch.look()),
-    broker.onRestored(() => void watch.look()),
+    // One listening for all agents, not one each: a hint says whose it is.
+    broker.listen({ kind: "desired", agent: "*" }, (_, agent) => registry.hint(agent)),
+    broker.listen({ kind: "command", agent: "*" }, (_, agent) => registry.hint(agent)),
+    broker.onRestored(() => void restored()),
   ];
+
+  /** What was said while the broker was away is read. */
+  async function restored(): Promise<void> {
+    await watch.look();
+    await registry.hintAll();
+  }
 
   async function begin(): Promise<void> {
     await replica.start();

@@ -5,6 +5,7 @@ import { type MessageStream, type MuxStream, messageStream } from "#lib/link";
 import type { Log } from "#lib/log";
 import { type Cursor, type DownDown, type DownUp, downDownSchema, downUpSchema } from "#lib/session";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
+import type { LaneHolder } from "./lane-holder.ts";
 
 /** What a message holds beside the entry's bytes. */
 const overheadBytes = 2_048;
@@ -36,16 +37,16 @@ export class DownBridge {
   readonly #parts: DownParts;
   readonly #agent: string;
   readonly #stream: MessageStream<DownDown, DownUp>;
-  readonly #failed: (error: unknown) => void;
+  readonly #session: LaneHolder;
   readonly #lanes = new Map<string, Lane>();
   #closed = false;
 
-  /** Reads `stream` until it ends; `failed` hears why, unless this side closed first. */
-  constructor(parts: DownParts, agent: string, stream: MuxStream, failed: (error: unknown) => void) {
+  /** Reads `stream` until it ends; `session` hears why, unless this side closed first. */
+  constructor(parts: DownParts, agent: string, stream: MuxStream, session: LaneHolder) {
     this.#parts = parts;
     this.#agent = agent;
     this.#stream = messageStream(stream, { incoming: downUpSchema, outgoing: downDownSchema });
-    this.#failed = failed;
+    this.#session = session;
     void this.#listen();
   }
 
@@ -60,7 +61,7 @@ export class DownBridge {
       for await (const message of this.#stream.receive()) this.#take(message);
       throw new Fault("closed", "the agent ended its down stream");
     } catch (error) {
-      if (!this.#closed) this.#failed(error);
+      if (!this.#closed) this.#session.failed(error);
     }
   }
 
@@ -142,7 +143,7 @@ export class DownBridge {
     const lane = this.#lanes.get(plugin);
     if (lane?.source === undefined || created !== lane.created) return; // of an opening before: it comes again
     if (seq > lane.sent) {
-      this.#failed(new Fault("bad_request", "stored beyond what was sent"));
+      this.#session.failed(new Fault("bad_request", "stored beyond what was sent"));
       return;
     }
     lane.source.confirm(seq);
@@ -179,7 +180,7 @@ export class DownBridge {
   #send(message: DownDown): void {
     if (this.#closed) return;
     this.#stream.send(message).catch((error) => {
-      if (!this.#closed) this.#failed(error);
+      if (!this.#closed) this.#session.failed(error);
     });
   }
 }

@@ -7,6 +7,7 @@ import { type MessageStream, type MuxStream, messageStream } from "#lib/link";
 import type { Log } from "#lib/log";
 import { type UpDown, type UpUp, upDownSchema, upUpSchema } from "#lib/session";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
+import type { LaneHolder } from "./lane-holder.ts";
 
 /** When an entry that the broker did not take is to be sent again, ms. */
 const retryAfterMs = 1_000;
@@ -25,16 +26,16 @@ export class UpBridge {
   readonly #parts: UpParts;
   readonly #agent: string;
   readonly #stream: MessageStream<UpDown, UpUp>;
-  readonly #failed: (error: unknown) => void;
+  readonly #session: LaneHolder;
   readonly #inFlight = new Set<string>();
   #closed = false;
 
-  /** Reads `stream` until it ends; `failed` hears why, unless this side closed first. */
-  constructor(parts: UpParts, agent: string, stream: MuxStream, failed: (error: unknown) => void) {
+  /** Reads `stream` until it ends; `session` hears why, unless this side closed first. */
+  constructor(parts: UpParts, agent: string, stream: MuxStream, session: LaneHolder) {
     this.#parts = parts;
     this.#agent = agent;
     this.#stream = messageStream(stream, { incoming: upUpSchema, outgoing: upDownSchema });
-    this.#failed = failed;
+    this.#session = session;
     void this.#listen();
   }
 
@@ -53,7 +54,7 @@ export class UpBridge {
       }
       throw new Fault("closed", "the agent ended its up stream");
     } catch (error) {
-      if (!this.#closed) this.#failed(error);
+      if (!this.#closed) this.#session.failed(error);
     }
   }
 
@@ -73,7 +74,7 @@ export class UpBridge {
     this.#inFlight.delete(plugin);
     if (this.#closed) return;
     this.#stream.send(answer).catch((error) => {
-      if (!this.#closed) this.#failed(error);
+      if (!this.#closed) this.#session.failed(error);
     });
   }
 

@@ -1,4 +1,4 @@
-import type { Broker, Entry, Unlisten } from "#lib/broker";
+import type { Broker, Entry } from "#lib/broker";
 import { fromUtf8 } from "#lib/bytes";
 import { asFault } from "#lib/fault";
 import type { Log } from "#lib/log";
@@ -6,19 +6,23 @@ import type { ControlDown } from "#lib/session";
 
 /** What of the broker orders take. */
 export interface OrderParts {
-  readonly broker: Pick<Broker, "get" | "commands" | "listen">;
+  readonly broker: Pick<Broker, "get" | "commands">;
   readonly log: Log;
 }
 
+/** Who gets the orders: the session. */
+export interface OrderTaker {
+  send(message: ControlDown): void;
+}
+
 /**
- * Desired state and commands of one agent on their way to it: read at the opening, and again whenever the broker
- * hints that there is something new. They wait for nothing that data waits for (DESIGN §5).
+ * Desired state and commands of one agent on their way to it: read at the opening, and again at each hint
+ * of the broker that there is something new (`deliver`). They wait for nothing that data waits for (DESIGN §5).
  */
 export class Orders {
   readonly #parts: OrderParts;
   readonly #agent: string;
-  readonly #send: (message: ControlDown) => void;
-  readonly #unlisten: readonly Unlisten[];
+  readonly #to: OrderTaker;
   #desiredRevision = 0;
   #commandSeq = 0;
   #commandsOf = "";
@@ -26,15 +30,10 @@ export class Orders {
   #again = false;
   #closed = false;
 
-  constructor(parts: OrderParts, agent: string, send: (message: ControlDown) => void) {
+  constructor(parts: OrderParts, agent: string, to: OrderTaker) {
     this.#parts = parts;
     this.#agent = agent;
-    this.#send = send;
-    const hint = () => void this.deliver();
-    this.#unlisten = [
-      parts.broker.listen({ kind: "desired", agent }, hint),
-      parts.broker.listen({ kind: "command", agent }, hint),
-    ];
+    this.#to = to;
   }
 
   /** Sends what is newer than what was sent. */
@@ -51,7 +50,6 @@ export class Orders {
 
   close(): void {
     this.#closed = true;
-    for (const unlisten of this.#unlisten) unlisten();
   }
 
   async #run(): Promise<void> {
@@ -71,13 +69,13 @@ export class Orders {
     const value = await this.#parts.broker.get({ kind: "desired", agent: this.#agent });
     if (value === undefined || value.revision === this.#desiredRevision || this.#closed) return;
     this.#desiredRevision = value.revision;
-    this.#send({ type: "desired", statement: fromUtf8(value.bytes) });
+    this.#to.send({ type: "desired", statement: fromUtf8(value.bytes) });
   }
 
   async #commands(): Promise<void> {
     for (const entry of await this.#parts.broker.commands(this.#agent, this.#commandSeq)) {
       if (this.#closed || !this.#isNew(entry)) continue;
-      this.#send({ type: "command", statement: fromUtf8(entry.bytes) });
+      this.#to.send({ type: "command", statement: fromUtf8(entry.bytes) });
     }
   }
 

@@ -11,6 +11,7 @@ type Ended = Digest["ended"][number];
 const endedMax = 20_000;
 /** Sessions that get a pushed list at once; the others follow after what else waits in the process. */
 const pushBatch = 50;
+const slots = [0, 1] as const;
 
 /** What the registry needs of a session. */
 export interface Registered {
@@ -22,6 +23,7 @@ export interface Registered {
   tick(monotonicMs: number): void;
   showPeer(appointment: Appointment): void;
   pushRevocations(list: PublishedList): void;
+  deliverOrders(): void;
 }
 
 /** All sessions of this replica, and which of them has its slot. */
@@ -78,9 +80,19 @@ export class Registry<Item extends Registered = Registered> {
     if (held !== undefined && held.key.epoch < epoch) held.end("displaced");
   }
 
+  /** The broker hints at something new for an agent. */
+  hint(agentId: string): void {
+    for (const slot of slots) this.#bySlot.get(placeOf({ agentId, slot }))?.deliverOrders();
+  }
+
+  /** There may be something new for every agent: hints were lost. */
+  async hintAll(): Promise<void> {
+    await this.#each((session) => session.deliverOrders());
+  }
+
   /** Ends all sessions of an agent. */
   endAgent(agentId: string, code: FaultCode): void {
-    for (const slot of [0, 1] as const) this.#bySlot.get(placeOf({ agentId, slot }))?.end(code);
+    for (const slot of slots) this.#bySlot.get(placeOf({ agentId, slot }))?.end(code);
   }
 
   /** Ends what is revoked, then has the others get the list. */

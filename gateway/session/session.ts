@@ -118,6 +118,11 @@ export class Session {
     if (this.#state === "open") this.send({ type: "peer", credential, authority: this.#parts.authority().chain });
   }
 
+  /** The broker hints at something new for the agent. */
+  deliverOrders(): void {
+    void this.#orders?.deliver();
+  }
+
   /** Pushes a newer revocation list. */
   pushRevocations({ number, statement, authority }: PublishedList): void {
     if (this.#state !== "open" || number <= this.#listSent) return;
@@ -127,7 +132,7 @@ export class Session {
 
   /** Queues a message on the control stream; one that can't be sent any more has its session's end as answer. */
   send(message: ControlDown): void {
-    this.#control?.send(message).catch((error) => this.#failed(error));
+    this.#control?.send(message).catch((error) => this.failed(error));
   }
 
   #stream(stream: MuxStream): void {
@@ -137,9 +142,9 @@ export class Session {
       void this.#listen(this.#control);
     } else if (this.#state !== "open") stream.reset("forbidden");
     else if (same(known, sessionStreams.down) && this.#down === undefined)
-      this.#down = new DownBridge(this.#parts, this.key.agentId, stream, (error) => this.#failed(error));
+      this.#down = new DownBridge(this.#parts, this.key.agentId, stream, this);
     else if (same(known, sessionStreams.up) && this.#up === undefined)
-      this.#up = new UpBridge(this.#parts, this.key.agentId, stream, (error) => this.#failed(error));
+      this.#up = new UpBridge(this.#parts, this.key.agentId, stream, this);
     else stream.reset("not_found");
   }
 
@@ -152,7 +157,7 @@ export class Session {
       }
       this.end("closed");
     } catch (error) {
-      this.#failed(error);
+      this.failed(error);
     }
   }
 
@@ -200,7 +205,7 @@ export class Session {
     if (!registry.claim(this)) throw new Fault("displaced");
     this.#state = "open";
     this.changed = true;
-    this.#orders = new Orders(this.#parts, this.key.agentId, (message) => this.send(message));
+    this.#orders = new Orders(this.#parts, this.key.agentId, this);
     this.send({ type: "opened" });
     const list = this.#parts.revocations.published;
     if (list !== undefined) this.pushRevocations(list);
@@ -227,7 +232,8 @@ export class Session {
     return this.#state === state; // a method: what awaits between may have changed it
   }
 
-  #failed(error: unknown): void {
+  /** Something of it failed: it ends, with the fault's code. */
+  failed(error: unknown): void {
     const fault = asFault(error, "internal");
     if (fault.code === "internal") this.#parts.log.error("a session failed", { agent: this.key.agentId, error });
     this.end(fault.code);

@@ -34,6 +34,8 @@ export interface TunnelParts {
 /** `/tunnel`: from the request to an authenticated link, or to a refusal that says so (PROTOCOL §5, §6). */
 export class TunnelDoor {
   readonly #parts: TunnelParts;
+  /** One for all links: what a link keeps is kept for each of thousands. */
+  readonly #freshness = (peer: VerifiedPeer) => this.#fresh(peer);
 
   constructor(parts: TunnelParts) {
     this.#parts = parts;
@@ -84,11 +86,14 @@ export class TunnelDoor {
       responder: aud,
       binding: await authorizationBinding(suite, authorization.token),
     };
-    const { agentId, customerId } = grant;
     const appointment = replica.appointment;
     if (appointment === undefined) {
       refuse(wire, { kind: "refuse", code: "unavailable" });
       throw new Fault("unavailable", "the credential of this replica has run out");
+    }
+    if (appointment.customerId !== null && appointment.customerId !== grant.customerId) {
+      refuse(wire, { kind: "refuse", code: "forbidden" });
+      throw new Fault("forbidden", "an agent of another customer than this gateway's");
     }
     return acceptLink(wire, {
       suite,
@@ -100,12 +105,8 @@ export class TunnelDoor {
       credential: appointment.credential,
       authority: replica.authority,
       streamsMax,
-      freshness: (peer) => this.#fresh(peer),
-      policy: ({ credential: { attrs } }) => {
-        const same = attrs.agent_id === agentId && attrs.customer_id === customerId;
-        const served = appointment.customerId === null || appointment.customerId === customerId;
-        if (!same || !served) throw new Fault("forbidden", "a credential of another agent or customer");
-      },
+      freshness: this.#freshness,
+      policy: peerPolicy(grant.agentId, grant.customerId),
     });
   }
 
@@ -116,6 +117,14 @@ export class TunnelDoor {
     if (!held) throw new Fault("unavailable", "a revocation list is missing");
     if (revocations.has(identity.identifier)) throw new Fault("revoked");
   }
+}
+
+/** Its own function, so that a link keeps these two texts and not all that its opening had in reach. */
+function peerPolicy(agentId: string, customerId: string): (peer: VerifiedPeer) => void {
+  return ({ credential: { attrs } }) => {
+    if (attrs.agent_id !== agentId || attrs.customer_id !== customerId)
+      throw new Fault("forbidden", "a credential of another agent or customer");
+  };
 }
 
 function refuse(wire: Wire, { code, answer, retryAfterMs }: Extract<OpeningDecision, { kind: "refuse" }>): void {

@@ -168,8 +168,11 @@ export interface Broker extends AsyncDisposable {
 
   /** Sends a plain message: at most once, no answer. */
   send(topic: Topic, bytes: Uint8Array): void;
-  /** Hears plain messages, commands and writes of values as they happen. A hint: what is missed is found by reading. */
-  listen(to: Heard, hear: (bytes: Bytes) => void): Unlisten;
+  /**
+   * Hears plain messages, commands and writes of values as they happen. A hint: what is missed is found by reading. `about` = the
+   * agent or replica that it concerns, which with `*` nothing else tells; empty where it concerns none.
+   */
+  listen(to: Heard, hear: (bytes: Bytes, about: string) => void): Unlisten;
 
   /** The lease, if nobody holds it or the holder's term has passed. */
   acquire(lease: string, holder: string, termMs: number): Promise<Lease | undefined>;

@@ -53,6 +53,11 @@ export function heardSubject(to: Heard): string {
   }
 }
 
+/** The agent or replica that a subject which can be listened to names; empty for one that names none. */
+export function aboutOf(subject: string): string {
+  return subject.split(".")[1] ?? "";
+}
+
 /** Whether a message on `subject` is for who listens on `pattern` (`*` = one token). */
 export function matches(pattern: string, subject: string): boolean {
   if (!pattern.includes("*")) return pattern === subject;

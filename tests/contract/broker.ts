@@ -343,13 +343,13 @@ export function brokerContract(makeWorld: () => Promise<BrokerWorld>): void {
       const heard: string[] = [];
       const other = await world.connect();
       other.listen({ kind: "session", agent: "a" }, (bytes) => heard.push(fromUtf8(bytes)));
-      broker.listen({ kind: "session", agent: "*" }, (bytes) => heard.push(`*${fromUtf8(bytes)}`));
+      broker.listen({ kind: "session", agent: "*" }, (bytes, about) => heard.push(`${about}*${fromUtf8(bytes)}`));
       await other.check();
       await broker.check();
       broker.send({ kind: "session", agent: "a" }, utf8("m"));
       broker.send({ kind: "gateways" }, utf8("nobody listens"));
       await eventually("both heard", () => heard.length === 2);
-      expect(heard.sort()).toEqual(["*m", "m"]);
+      expect(heard.sort()).toEqual(["a*m", "m"]);
     });
   });
 

@@ -245,7 +245,7 @@ class EmbeddedBroker implements Broker {
     });
   }
 
-  listen(to: Heard, hear: (bytes: Uint8Array<ArrayBuffer>) => void): Unlisten {
+  listen(to: Heard, hear: (bytes: Uint8Array<ArrayBuffer>, about: string) => void): Unlisten {
     return this.#mailbox.listen(heardSubject(to), hear);
   }
 

@@ -1,10 +1,10 @@
 import type { Clock } from "#lib/clock";
 import type { Statement } from "#lib/runtime";
 import type { Unlisten } from "../broker.ts";
-import { matches } from "../subjects.ts";
+import { aboutOf, matches } from "../subjects.ts";
 import type { EmbeddedStore } from "./embedded-store.ts";
 
-type Hear = (bytes: Uint8Array<ArrayBuffer>) => void;
+type Hear = (bytes: Uint8Array<ArrayBuffer>, about: string) => void;
 
 /** How long a message waits for other processes, ms. */
 export const messageLifeMs = 10_000;
@@ -27,7 +27,7 @@ export class Mailbox {
   }
 
   listen(subject: string, hear: Hear): Unlisten {
-    const heard: Hear = (bytes) => hear(bytes); // its own object: the same function may listen twice
+    const heard: Hear = (bytes, about) => hear(bytes, about); // its own object: the same function may listen twice
     const listeners = this.#listeners.get(subject) ?? new Set();
     listeners.add(heard);
     this.#listeners.set(subject, listeners);
@@ -51,9 +51,10 @@ export class Mailbox {
   /** To those who listen in this process. */
   deliver(subject: string, bytes: Uint8Array): void {
     const own = bytes.slice();
-    for (const hear of [...(this.#listeners.get(subject) ?? [])]) hear(own);
+    const about = aboutOf(subject);
+    for (const hear of [...(this.#listeners.get(subject) ?? [])]) hear(own, about);
     for (const pattern of this.#patterns)
-      if (matches(pattern, subject)) for (const hear of [...(this.#listeners.get(pattern) ?? [])]) hear(own);
+      if (matches(pattern, subject)) for (const hear of [...(this.#listeners.get(pattern) ?? [])]) hear(own, about);
   }
 
   /** Delivers what other processes sent, when the table has grown to `last`. */

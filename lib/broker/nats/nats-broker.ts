@@ -21,7 +21,7 @@ import type {
   ValueName,
 } from "../broker.ts";
 import { resumePoint, streamLife } from "../resume-point.ts";
-import { entryKey, heardSubject, keyParts, queueOf, shardOf, sourceHash, subjectOf } from "../subjects.ts";
+import { aboutOf, entryKey, heardSubject, keyParts, queueOf, shardOf, sourceHash, subjectOf } from "../subjects.ts";
 import { ackFacts } from "./ack-subject.ts";
 import { Consumers, type ConsumerWish } from "./consumers.ts";
 import { isNatsError, natsError } from "./nats-faults.ts";
@@ -172,9 +172,9 @@ class NatsBroker implements Broker {
     this.#link.send(subjectOf(topic), bytes);
   }
 
-  listen(to: Heard, hear: (bytes: Bytes) => void): Unlisten {
+  listen(to: Heard, hear: (bytes: Bytes, about: string) => void): Unlisten {
     return this.#link.subscribe(heardSubject(to), (message) => {
-      hear(message.data.slice() as Bytes); // slice() copies into a buffer of its own
+      hear(message.data.slice() as Bytes, aboutOf(message.subject)); // slice() copies into a buffer of its own
     });
   }
 
