@@ -1,4 +1,4 @@
-import { and, desc, eq, gt, lt, sql } from "drizzle-orm";
+import { and, desc, eq, gt, lt, or, sql } from "drizzle-orm";
 import { agents } from "../agents/tables.ts";
 import type { Db } from "../db/index.ts";
 import { nexusReplicas } from "../gateways/tables.ts";
@@ -29,18 +29,16 @@ export function silentReplicas(db: Db, before: number) {
 export function mustEnd(db: Db, nexus: string, nowMs: number): Promise<{ agentId: string; code: string }[]> {
   return db.read<{ agentId: string; code: string }>(
     `SELECT DISTINCT s.agent_id AS agentId, 'revoked' AS code FROM agents a JOIN sessions s ON s.agent_id = a.id
-       WHERE a.revoked_at IS NOT NULL AND s.nexus = ?1
+       WHERE a.revoked_at IS NOT NULL AND s.nexus = ?
      UNION SELECT s.agent_id, 'held' FROM agents a JOIN sessions s ON s.agent_id = a.id
-       WHERE a.held_at IS NOT NULL AND s.nexus = ?1
+       WHERE a.held_at IS NOT NULL AND s.nexus = ?
      UNION SELECT s.agent_id, 'suspended' FROM licences l JOIN agents a ON a.licence_id = l.id
-       JOIN sessions s ON s.agent_id = a.id WHERE l.suspended_at IS NOT NULL AND s.nexus = ?1
+       JOIN sessions s ON s.agent_id = a.id WHERE l.suspended_at IS NOT NULL AND s.nexus = ?
      UNION SELECT s.agent_id, 'licence_expired' FROM licences l JOIN agents a ON a.licence_id = l.id
        JOIN sessions s ON s.agent_id = a.id
-       WHERE l.suspended_at IS NULL AND l.valid_until <= ?2 AND s.nexus = ?1
-     LIMIT 20000`
-      .replaceAll("?1", "?")
-      .replaceAll("?2", "?"),
-    [nexus, nexus, nexus, nowMs, nexus],
+       WHERE l.suspended_at IS NULL AND (l.valid_until <= ? OR l.valid_from > ?) AND s.nexus = ?
+     LIMIT 20000`,
+    [nexus, nexus, nexus, nowMs, nowMs, nexus],
   );
 }
 
@@ -53,12 +51,22 @@ export function sessionsOf(db: Db, agentId: string): Promise<SessionRow[]> {
   return db.query.select().from(sessions).where(eq(sessions.agentId, agentId)).orderBy(sessions.slot);
 }
 
-/** Events of an agent, the newest first; `before`: only those older than this time. */
-export function eventsOf(db: Db, agentId: string, before: number | undefined, limit: number) {
+/** Place of an event in the history. */
+export interface EventPlace {
+  readonly at: number;
+  readonly id: string;
+}
+
+/** Events of an agent, the newest first; `before`: only those behind this one. */
+export function eventsOf(db: Db, agentId: string, before: EventPlace | undefined, limit: number) {
+  const older =
+    before === undefined
+      ? undefined
+      : or(lt(agentEvents.at, before.at), and(eq(agentEvents.at, before.at), lt(agentEvents.id, before.id)));
   return db.query
     .select()
     .from(agentEvents)
-    .where(and(eq(agentEvents.agentId, agentId), before === undefined ? undefined : lt(agentEvents.at, before)))
+    .where(and(eq(agentEvents.agentId, agentId), older))
     .orderBy(desc(agentEvents.at), desc(agentEvents.id))
     .limit(limit);
 }

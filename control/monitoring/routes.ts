@@ -23,7 +23,15 @@ import {
 } from "../api/index.ts";
 import { type DemandReplica, newNexusRouter } from "../gateways/index.ts";
 import { isWarning } from "./agent-events.ts";
-import { countAgents, eventsOf, listPresence, type PresenceRow, presenceOf, sessionsOf } from "./repo.ts";
+import {
+  countAgents,
+  type EventPlace,
+  eventsOf,
+  listPresence,
+  type PresenceRow,
+  presenceOf,
+  sessionsOf,
+} from "./repo.ts";
 import { availability } from "./rules.ts";
 import { type MonitoringDeps, takeDigest } from "./service.ts";
 
@@ -136,11 +144,11 @@ export function monitoringRoutes(deps: SliceDeps) {
       async (context) => {
         const agent = await findAgent(deps, principalOf(context), context.req.valid("param").id);
         const { limit, after } = context.req.valid("query");
-        const rows = await eventsOf(deps.db, agent.id, after === undefined ? undefined : Number(after), limit + 1);
+        const rows = await eventsOf(deps.db, agent.id, placeOf(after), limit + 1);
         const page = toPage(
           rows,
           limit,
-          ({ at }) => String(at),
+          ({ at, id }) => `${at}/${id}`,
           ({ agentId: _, ...row }) => ({ ...row, warning: isWarning(row.kind) }),
         );
         return context.json(page);
@@ -188,6 +196,12 @@ export function monitoringRoutes(deps: SliceDeps) {
         return context.json(await countAgents(deps.db, customerId));
       },
     );
+}
+
+/** The event that a page ended with: `time/id`. */
+function placeOf(after: string | undefined): EventPlace | undefined {
+  const [, at, id] = /^(\d{1,15})\/(.*)$/.exec(after ?? "") ?? [];
+  return at === undefined || id === undefined ? undefined : { at: Number(at), id };
 }
 
 function show(row: PresenceRow | undefined): z.infer<typeof presenceSchema> {
