@@ -19,7 +19,10 @@ import {
   makePusher,
   makeRateLimiter,
   makeReceivedFeed,
+  makeTargets,
   messageRoutes,
+  type PublishEvent,
+  publishEvents,
   pushRoutes,
   receivedRoutes,
 } from "./messages/index.ts";
@@ -31,6 +34,10 @@ export interface MessagingDeps extends SliceDeps {
   /** The authority's. */
   readonly signer: Signer;
   readonly retention: Retention;
+  /** Whether connector types for tests and benchmarks may be configured. */
+  readonly testConnectors: boolean;
+  /** Whether what was received is published as events at the broker too, for other cloud services. Default false. */
+  readonly publishEvents?: boolean;
   /** Names this replica in leases. */
   readonly replica: string;
 }
@@ -56,7 +63,8 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
   const feed = makeReceivedFeed(deps);
   const publishDown = (to: { agent: string; plugin: string }, entry: Uint8Array, token: string) =>
     broker.publish({ kind: "down", ...to }, entry, token);
-  const pushDeps = { ...deps, lanes, watch, publishDown, limiter: makeRateLimiter(deps) };
+  const targets = makeTargets({ db, lanes, clock });
+  const pushDeps = { ...deps, lanes, targets, watch, publishDown, limiter: makeRateLimiter(deps) };
   const pusher = makePusher(pushDeps);
   const states = makeDesiredStates(deps);
   const give = makeGiveCommand(deps);
@@ -90,12 +98,17 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
   const leased = (name: string, termMs: number, retryMs: number) => ({ leases, clock, log, name, termMs, retryMs });
   const publishing = keepPublishing({ ...deps, states });
   const unlisten = broker.onRestored(() => publishing.again());
-  const running = [
+  const running: AsyncDisposable[] = [
     keepAdopting(pushDeps),
     underLease(leased("ingest", 6_000, 500), (lease, signal) => ingest(ingestDeps, lease, signal)),
     underLease(leased("purge", 30_000, 10_000), (lease, signal) => purgeForever(deps, lease, signal)),
     publishing,
   ];
+  if (deps.publishEvents === true) {
+    const publishEvent: PublishEvent = (to, bytes, id) => broker.publish({ kind: "event", ...to }, bytes, id);
+    const events = { ...deps, feed, publishEvent };
+    running.push(underLease(leased("events", 15_000, 2_000), (lease, signal) => publishEvents(events, lease, signal)));
+  }
 
   return {
     slices: [
@@ -106,7 +119,7 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
         order: (by, agentId, command) => give(by, agentId, { command, lifeMs: settleLifeMs }),
       }),
       receivedRoutes({ ...deps, feed, closing: closing.signal }),
-      letterRoutes({ ...deps, lanes, pusher }),
+      letterRoutes({ ...deps, targets, pusher }),
       commandRoutes({ ...deps, give }),
       retentionRoutes(deps),
     ],

@@ -9,6 +9,8 @@ export type { PublishDown } from "./push/entry-steps.ts";
 export { pushRoutes } from "./push/push-routes.ts";
 export { makePusher } from "./push/pusher.ts";
 export { makeRateLimiter } from "./push/rate-limiter.ts";
+export { makeTargets } from "./push/target.ts";
 export { makeReceivedFeed } from "./received/feed.ts";
+export { type PublishEvent, publishEvents } from "./received/publish-events.ts";
 export { receivedRoutes } from "./received/received-routes.ts";
 export { makeMessageWatch } from "./watch.ts";

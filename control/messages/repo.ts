@@ -175,8 +175,10 @@ export function release(reservation: Reservation): Statement[] {
       ? []
       : [
           {
-            sql: `UPDATE messages SET place = ? WHERE place = ${entryId} * ${placesPerEntry} + ? AND id = ?`,
-            params: [formerPlace, token, index, id],
+            // Unless its former entry was undone meanwhile: then it goes with this one.
+            sql: `UPDATE messages SET place = ? WHERE place = ${entryId} * ${placesPerEntry} + ? AND id = ?
+              AND EXISTS (SELECT 1 FROM push_entries WHERE id = ? / ${placesPerEntry})`,
+            params: [formerPlace, token, index, id, formerPlace],
           },
         ],
   );

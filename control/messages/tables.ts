@@ -98,6 +98,12 @@ export const received = sqliteTable(
   (table) => [index("received_by_lane").on(table.lane, table.seq)],
 );
 
+/** How far a reader inside Solaris has come in `received`. */
+export const receivedReaders = sqliteTable("received_readers", {
+  name: text().primaryKey(),
+  seq: integer().notNull(),
+});
+
 /** What came up and could not be taken: an entry that is none, a message that does not fit its plugin's schema. */
 export const quarantine = sqliteTable(
   "quarantine",

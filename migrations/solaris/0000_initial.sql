@@ -410,6 +410,11 @@ CREATE TABLE `received` (
 );
 
 CREATE INDEX `received_by_lane` ON `received` (`lane`,`seq`);
+CREATE TABLE `received_readers` (
+	`name` text PRIMARY KEY NOT NULL,
+	`seq` integer NOT NULL
+);
+
 CREATE TABLE `agent_events` (
 	`id` text PRIMARY KEY NOT NULL,
 	`agent_id` text NOT NULL,

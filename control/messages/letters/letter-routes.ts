@@ -13,9 +13,8 @@ import {
   type SliceDeps,
   toPage,
 } from "../../api/index.ts";
-import type { Lanes } from "../../lanes/index.ts";
 import type { Pusher } from "../push/pusher.ts";
-import { findTarget } from "../push/target.ts";
+import type { Targets } from "../push/target.ts";
 import { messagesById } from "../repo.ts";
 import { letters, quarantine } from "../tables.ts";
 import {
@@ -29,7 +28,7 @@ import {
 } from "./repo.ts";
 
 export interface LetterRouteDeps extends Pick<SliceDeps, "db" | "seals" | "audit" | "clock"> {
-  readonly lanes: Lanes;
+  readonly targets: Targets;
   readonly pusher: Pusher;
 }
 
@@ -222,7 +221,7 @@ async function replay(deps: LetterRouteDeps, by: Principal, row: LetterRow): Pro
   if (row.kind === "unknown" && row.settled !== "dead" && row.settled !== "replayed")
     throw new Fault("conflict", "settle it first: it may have taken effect");
   if (row.agentId === null || row.plugin === null) throw new Fault("not_found");
-  const { lane } = await findTarget(deps, by, row.agentId, row.plugin);
+  const { lane } = await deps.targets.find(by, row.agentId, row.plugin);
   const body = await deps.seals.open(letters.body, row.origin, row.body);
   const [first] = (await messagesById(deps.db, [row.message])).filter((message) => message.lane === row.lane);
   const item = {

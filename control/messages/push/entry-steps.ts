@@ -8,7 +8,7 @@ import type { Lane } from "../../lanes/index.ts";
 import { messagesOfLane, place, type Reservation, release, reserve } from "../repo.ts";
 import { pushEntries } from "../tables.ts";
 import type { EntrySteps, Queued } from "./lane-publisher.ts";
-import { targetGate } from "./target.ts";
+import { type Targets, targetGate } from "./target.ts";
 
 /** Where the broker put an entry. */
 export interface Published {
@@ -31,6 +31,7 @@ export interface EntryStepDeps {
   readonly random: Random;
   readonly log: Log;
   readonly publishDown: PublishDown;
+  readonly targets: Pick<Targets, "refusal">;
   /** Holds the process open until this write is durable. */
   readonly track: (work: Promise<unknown>) => void;
 }
@@ -109,7 +110,7 @@ export function makeEntrySteps(deps: EntryStepDeps): EntrySteps {
         await db.write(targetGate(lane), ...reserve(prepared));
         return prepared;
       } catch (error) {
-        if (isUnmet(error, 0)) throw new Fault("revoked", "the agent or its plugin ended meanwhile", { cause: error });
+        if (isUnmet(error, 0)) throw await deps.targets.refusal(lane);
         const raced = error instanceof Fault && error.code === "conflict";
         if (!raced || tried >= conflictTries) throw error;
       }

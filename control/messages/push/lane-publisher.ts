@@ -18,16 +18,19 @@ export interface EntrySteps {
 }
 
 /**
- * One lane's way to the broker: while one entry is published, all that comes gathers for the next, whose rows are
- * written meanwhile. So one publish is in flight, in the order of the calls, and an idle lane publishes at once.
+ * One lane's way to the broker: an idle lane goes at once; while one entry is published, the rows of the next are written, and
+ * what comes meanwhile gathers behind it. One publish is in flight, in the order of the calls.
  */
 export class LanePublisher {
   readonly #lane: Lane;
   readonly #steps: EntrySteps;
   readonly #idle: () => void;
   #queue: Queued[] = [];
+  /** Messages pushed and not settled, and their bodies. */
+  #waiting = 0;
   #waitingBytes = 0;
-  #running: Promise<void> | undefined;
+  #reserving: Promise<void> | undefined;
+  #publishing: Promise<void> = Promise.resolve();
 
   constructor(lane: Lane, steps: EntrySteps, idle: () => void) {
     this.#lane = lane;
@@ -35,42 +38,38 @@ export class LanePublisher {
     this.#idle = idle;
   }
 
-  /** Bodies that wait here, bytes. */
-  get waitingBytes(): number {
-    return this.#waitingBytes;
-  }
-
   /** Resolves when nothing waits and nothing is in flight. */
   async drained(): Promise<void> {
-    await this.#running;
+    while (this.#reserving !== undefined) await this.#reserving;
+    await this.#publishing;
   }
 
   /** Takes all or none. Fault `lane_full` past the lane's share of memory. */
   push(batch: readonly Queued[]): void {
     const bytes = sizeOf(batch);
-    if (this.#waitingBytes > 0 && this.#waitingBytes + bytes > pushWaitingLaneBytesMax)
+    if (this.#waiting > 0 && this.#waitingBytes + bytes > pushWaitingLaneBytesMax)
       throw new Fault("lane_full", "too much waits to be published", { detail: { retryAfterMs: 1_000 } });
     for (const queued of batch) this.#queue.push(queued);
+    this.#waiting += batch.length;
     this.#waitingBytes += bytes;
-    this.#running ??= this.#run();
+    this.#reserving ??= this.#reserveAll();
   }
 
-  async #run(): Promise<void> {
-    let publishing: Promise<void> = Promise.resolve();
+  async #reserveAll(): Promise<void> {
     while (this.#queue.length > 0) {
       const batch = this.#queue.splice(0, nextEntryLength(this.#queue));
       const publish = await this.#steps.reserve(this.#lane, batch);
-      await publishing;
-      const done = () => {
-        this.#waitingBytes -= sizeOf(batch);
-      };
-      if (publish === undefined) done();
-      else publishing = publish().then(done);
-      // Nothing to reserve meanwhile: what comes during this publish begins the next round.
-      if (this.#queue.length === 0) await publishing;
+      await this.#publishing;
+      this.#publishing = this.#publish(batch, publish);
     }
-    this.#running = undefined;
-    this.#idle();
+    this.#reserving = undefined;
+  }
+
+  async #publish(batch: readonly Queued[], publish: (() => Promise<void>) | undefined): Promise<void> {
+    await publish?.();
+    this.#waiting -= batch.length;
+    this.#waitingBytes -= sizeOf(batch);
+    if (this.#waiting === 0) this.#idle();
   }
 }
 

@@ -5,7 +5,6 @@ import { idSchema } from "#lib/session";
 import type { Principal } from "../../access/principal.ts";
 import { type ApiContext, idParam, newRouter, operation, principalOf } from "../../api/index.ts";
 import type { Db } from "../../db/index.ts";
-import type { Lanes } from "../../lanes/index.ts";
 import { checkedIdempotencyKey } from "../message-id.ts";
 import { isFinal, type MessageState, messageStates } from "../message-state.ts";
 import { type MessageRow, messagesById } from "../repo.ts";
@@ -15,11 +14,11 @@ import { preferredWaitMs } from "./prefer.ts";
 import { isContentType, type PushItem, parseBatch } from "./push-item.ts";
 import type { Pusher } from "./pusher.ts";
 import type { RateLimiter } from "./rate-limiter.ts";
-import { findTarget } from "./target.ts";
+import type { Targets } from "./target.ts";
 
 export interface PushRouteDeps {
   readonly db: Db;
-  readonly lanes: Lanes;
+  readonly targets: Targets;
   readonly pusher: Pusher;
   readonly limiter: RateLimiter;
   readonly watch: MessageWatch;
@@ -65,7 +64,7 @@ export function pushRoutes(deps: PushRouteDeps) {
   const tag = "Messages";
 
   async function push(by: Principal, agent: string, plugin: string, items: readonly PushItem[]): Promise<PushResult[]> {
-    const { lane, licence } = await findTarget(deps, by, agent, plugin);
+    const { lane, licence } = await deps.targets.find(by, agent, plugin);
     await deps.limiter.spend(licence, items.length);
     return deps.pusher.push(lane, items);
   }

@@ -1,3 +1,4 @@
+import type { Clock } from "#lib/clock";
 import { Fault } from "#lib/fault";
 import type { Statement } from "#lib/runtime";
 import { demandCustomer, type Principal } from "../../access/principal.ts";
@@ -18,34 +19,65 @@ interface TargetRow {
   readonly rateLimitRpm: number;
 }
 
-/**
- * The lane behind these names. Faults: `not_found` (no such agent, or another customer's), `unknown_plugin`, `revoked`.
- * A suspended licence is no reason to refuse: what is pushed waits until its sessions open again.
- */
-export async function findTarget(
-  deps: { readonly db: Db; readonly lanes: Lanes },
-  by: Principal,
-  agentId: string,
-  plugin: string,
-): Promise<PushTarget> {
-  const [row] = await deps.db.read<TargetRow>(
-    `SELECT a.customer_id AS customerId, a.revoked_at AS revokedAt, p.name AS plugin, l.id AS licenceId,
-        l.rate_limit_rpm AS rateLimitRpm
-      FROM agents a JOIN licences l ON l.id = a.licence_id
-        LEFT JOIN plugins p ON p.agent_id = a.id AND p.name = ? AND p.deleted_at IS NULL
-      WHERE a.id = ?`,
-    [plugin, agentId],
-  );
-  if (row === undefined) throw new Fault("not_found");
-  demandCustomer(by, row.customerId);
-  if (row.revokedAt !== null) throw new Fault("revoked");
-  if (row.plugin === null) throw new Fault("unknown_plugin");
-  const lane = await deps.lanes.of({ customerId: row.customerId, agentId, plugin });
-  return { lane, licence: { id: row.licenceId, rateLimitRpm: row.rateLimitRpm } };
+/** Finds where pushes go. */
+export interface Targets {
+  /**
+   * The lane behind these names. Faults: `not_found` (no such agent, or another customer's), `unknown_plugin`, `revoked`.
+   * A suspended licence is no reason to refuse: what is pushed waits until its sessions open again.
+   */
+  find(by: Principal, agentId: string, plugin: string): Promise<PushTarget>;
+  /** Why the gate of this lane was shut. */
+  refusal(lane: Lane): Promise<Fault>;
+}
+
+/** What was found counts this long: the gate is what decides, so only a changed allowance is noticed late. */
+const rememberedMs = 1_000;
+const rememberedMax = 10_000;
+
+export function makeTargets(deps: { readonly db: Db; readonly lanes: Lanes; readonly clock: Clock }): Targets {
+  const known = new Map<string, { readonly target: PushTarget; readonly until: number }>();
+
+  async function read(agentId: string, plugin: string): Promise<TargetRow | undefined> {
+    const [row] = await deps.db.read<TargetRow>(
+      `SELECT a.customer_id AS customerId, a.revoked_at AS revokedAt, p.name AS plugin, l.id AS licenceId,
+          l.rate_limit_rpm AS rateLimitRpm
+        FROM agents a JOIN licences l ON l.id = a.licence_id
+          LEFT JOIN plugins p ON p.agent_id = a.id AND p.name = ? AND p.deleted_at IS NULL
+        WHERE a.id = ?`,
+      [plugin, agentId],
+    );
+    return row;
+  }
+
+  return {
+    async find(by, agentId, plugin) {
+      const name = `${agentId}/${plugin}`;
+      const last = known.get(name);
+      if (last !== undefined && last.until > deps.clock.monotonic()) {
+        demandCustomer(by, last.target.lane.customerId);
+        return last.target;
+      }
+      const row = await read(agentId, plugin);
+      if (row === undefined) throw new Fault("not_found");
+      demandCustomer(by, row.customerId);
+      if (row.revokedAt !== null) throw new Fault("revoked");
+      if (row.plugin === null) throw new Fault("unknown_plugin");
+      const lane = await deps.lanes.of({ customerId: row.customerId, agentId, plugin });
+      const target = { lane, licence: { id: row.licenceId, rateLimitRpm: row.rateLimitRpm } };
+      if (known.size >= rememberedMax) known.clear();
+      known.set(name, { target, until: deps.clock.monotonic() + rememberedMs });
+      return target;
+    },
+    async refusal(lane) {
+      known.delete(`${lane.agentId}/${lane.plugin}`);
+      const row = await read(lane.agentId, lane.plugin);
+      return new Fault(row === undefined || row.revokedAt !== null ? "revoked" : "unknown_plugin");
+    },
+  };
 }
 
 /**
- * Stands first in the set that reserves messages: what was true when the request came must be true when its rows are
+ * Stands first in the set that reserves messages: whatever was true when the request came must be true when its rows are
  * written. Fault `conflict`, `expectation` 0, otherwise.
  */
 export function targetGate(lane: Lane): Statement {

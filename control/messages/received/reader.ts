@@ -37,6 +37,9 @@ interface EntryRow {
   readonly items: Sealed;
 }
 
+/** A stored entry, opened. */
+export type ReceivedEntry = Omit<EntryRow, "items"> & { readonly items: readonly ReceivedItem[] };
+
 const entriesPerQuery = 8;
 /** A page ends with the message that passes this. */
 const pageBytes = 4 * 1_048_576;
@@ -53,9 +56,9 @@ export async function readReceived(
   let bytes = 0;
   for (;;) {
     const head = await newestSeq(deps.db);
-    const rows = await readEntries(deps.db, scope, next, entriesPerQuery);
-    for (const row of rows) {
-      const opened = await openItems(deps.seals, row);
+    const entries = await openEntries(deps, scope, next, entriesPerQuery);
+    for (const row of entries) {
+      const opened = row.items;
       const from = row.seq === next.seq ? next.index + 1 : 0;
       for (const [index, item] of opened.entries()) {
         if (index < from) continue;
@@ -67,7 +70,8 @@ export async function readReceived(
       next = { seq: row.seq, index: Math.max(opened.length - 1, next.seq === row.seq ? next.index : 0) };
     }
     // Nothing of this scope up to the newest: the next reader need not pass over it again.
-    if (rows.length < entriesPerQuery) return { items, next: head > next.seq ? { seq: head, index: placesMax } : next };
+    if (entries.length < entriesPerQuery)
+      return { items, next: head > next.seq ? { seq: head, index: placesMax } : next };
   }
 }
 
@@ -89,11 +93,23 @@ function readEntries(db: Db, scope: MessageScope, after: Cursor, limit: number):
   );
 }
 
-async function openItems(seals: Seals, row: EntryRow): Promise<ReceivedItem[]> {
-  return decodeItems(await seals.open(received.items, receivedKey(row), row.items));
+/** Entries of `scope` behind `after` (the one it is in, too, when more of it follows), opened. */
+export async function openEntries(
+  deps: { readonly db: Db; readonly seals: Seals },
+  scope: MessageScope,
+  after: Cursor,
+  limit: number,
+): Promise<ReceivedEntry[]> {
+  const rows = await readEntries(deps.db, scope, after, limit);
+  return Promise.all(
+    rows.map(async (row) => {
+      const opened = await deps.seals.open(received.items, receivedKey(row), row.items);
+      return { ...row, items: decodeItems(opened) };
+    }),
+  );
 }
 
-function shown(row: EntryRow, item: ReceivedItem, cursor: Cursor): ReceivedMessage {
+function shown(row: ReceivedEntry, item: ReceivedItem, cursor: Cursor): ReceivedMessage {
   return {
     cursor: cursorText(cursor),
     agentId: row.agentId,

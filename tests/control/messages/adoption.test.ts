@@ -13,6 +13,9 @@ import { makePusher } from "../../../control/messages/push/pusher.ts";
 let side: DataSide;
 let replica: Replica;
 
+/** The gate is open in these tests. */
+const targets = { refusal: async () => new Fault("revoked") };
+
 beforeAll(async () => {
   side = await DataSide.make();
   replica = await side.replica();
@@ -52,7 +55,7 @@ describe("an entry whose process died", () => {
         return places ? Promise.reject(new Fault("closed")) : replica.deps.db.write(...set);
       },
     };
-    const dying = makePusher({ ...replica.deps, db, publishDown });
+    const dying = makePusher({ ...replica.deps, targets, db, publishDown });
     const [result] = await dying.push(lane, [{ body: utf8("x") }]);
     if (result === undefined || result instanceof Fault) throw new TypeError("not pushed");
     await dying[Symbol.asyncDispose]();
@@ -75,7 +78,7 @@ describe("an entry whose process died", () => {
   test("before its publish: it is published by whoever finds it", async () => {
     const lane = await laneOf("d2");
     const never = new Promise<never>(() => undefined);
-    const dying = makePusher({ ...replica.deps, publishDown: () => never });
+    const dying = makePusher({ ...replica.deps, targets, publishDown: () => never });
     void dying.push(lane, [{ body: utf8("late") }]);
     const rows = "SELECT id FROM messages WHERE lane = ?";
     await eventually("rows", async () => (await replica.deps.db.read(rows, [lane.id])).length === 1);
@@ -87,7 +90,7 @@ describe("an entry whose process died", () => {
 
   test("two that find it take it over once", async () => {
     const lane = await laneOf("d3");
-    const dying = makePusher({ ...replica.deps, publishDown: () => new Promise<never>(() => undefined) });
+    const dying = makePusher({ ...replica.deps, targets, publishDown: () => new Promise<never>(() => undefined) });
     void dying.push(lane, [{ body: utf8("x") }]);
     const rows = "SELECT id FROM messages WHERE lane = ?";
     await eventually("rows", async () => (await replica.deps.db.read(rows, [lane.id])).length === 1);
@@ -102,6 +105,7 @@ describe("a broker that refuses", () => {
     let full = true;
     const pusher = makePusher({
       ...replica.deps,
+      targets,
       publishDown: (...call) =>
         full ? Promise.reject(new Fault("lane_full", "full", { detail: { limit: "lane" } })) : publishDown(...call),
     });
@@ -122,11 +126,37 @@ describe("a broker that refuses", () => {
     await pusher[Symbol.asyncDispose]();
   });
 
+  test("a key that waits in two refused entries leaves no row behind", async () => {
+    const lane = await laneOf("d6");
+    const held = Promise.withResolvers<void>();
+    let full = true;
+    const pusher = makePusher({
+      ...replica.deps,
+      targets,
+      publishDown: async (...call) => {
+        await held.promise;
+        if (full) throw new Fault("lane_full");
+        return publishDown(...call);
+      },
+    });
+    const item = { body: utf8("x"), key: "k" };
+    const both = [pusher.push(lane, [item]), pusher.push(lane, [item])];
+    const rows = "SELECT id FROM push_entries WHERE lane = ?";
+    await eventually("both wait", async () => (await replica.deps.db.read(rows, [lane.id])).length === 2);
+    held.resolve();
+    for (const [result] of await Promise.all(both)) expect(result).toBeInstanceOf(Fault);
+    expect(await replica.deps.db.read("SELECT id FROM messages WHERE lane = ?", [lane.id])).toEqual([]);
+    full = false;
+    expect((await pusher.push(lane, [item]))[0]).not.toBeInstanceOf(Fault);
+    await pusher[Symbol.asyncDispose]();
+  });
+
   test("an unknown outcome is tried again under the same id before anyone is told", async () => {
     const lane = await laneOf("d5");
     const tokens: string[] = [];
     const pusher = makePusher({
       ...replica.deps,
+      targets,
       publishDown: (to, bytes, token) => {
         tokens.push(token);
         return tokens.length < 3 ? Promise.reject(new Fault("broker")) : publishDown(to, bytes, token);

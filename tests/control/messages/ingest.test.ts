@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { utf8 } from "#lib/bytes";
+import { decodeCbor, fromUtf8, utf8 } from "#lib/bytes";
 import { Fault } from "#lib/fault";
 import { silentLog } from "#lib/log";
 import {
@@ -285,6 +285,35 @@ describe("ingest", () => {
     expect(error).toBeInstanceOf(Fault);
     expect((error as Fault).detail.expectation).toBe(0);
     expect((await page("agentId=b10")).items.map(({ body }) => body)).toEqual(["by the old one"]);
+  });
+
+  test("what is stored is published as events, each once under its id, by whoever holds the lease", async () => {
+    const events = await DataSide.make();
+    const one = await events.replica("one", { change: () => ({ publishEvents: true }) });
+    await addCustomer(one, "acme");
+    await addAgent(one, "acme", "v1");
+    await addPlugin(one, "v1", "orders");
+    const ids: string[] = [];
+    const bodies: string[] = [];
+    const source = await one.broker.open(
+      { kind: "event" },
+      {
+        onEntry(entry) {
+          const { messages } = decodeCbor(entry.bytes) as { messages: { id: string; body: Uint8Array }[] };
+          ids.push(`${entry.agent}.${entry.plugin} ${entry.id}`);
+          bodies.push(...messages.map(({ body }) => fromUtf8(body)));
+        },
+        onClosed: () => undefined,
+      },
+    );
+    await eventually("it follows", async () => (await one.deps.db.read("SELECT 1 FROM received_readers")).length === 1);
+    for (const first of [1, 2, 3])
+      await sendUp(one, "v1", { plugin: "orders", generation: 1, first, messages: [{ body: utf8(`${first}`) }] });
+    await eventually("published", () => bodies.length === 3);
+    expect(bodies).toEqual(["1", "2", "3"]);
+    expect(new Set(ids).size).toBe(3);
+    await source.close();
+    await events[Symbol.asyncDispose]();
   });
 
   test("two replicas: when the holder stops, the other goes on without loss or repeat", async () => {

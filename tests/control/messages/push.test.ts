@@ -204,6 +204,11 @@ describe("push", () => {
       413,
       "too_large",
     ]);
+    expect((await replica.call("POST", path("a8"), utf8("x"))).status).toBe(202);
+    await replica.call("DELETE", "/agents/a8/plugins/orders");
+    expect(await codeOf(await replica.call("POST", path("a8"), utf8("x")))).toEqual([404, "unknown_plugin"]);
+    await addPlugin(replica, "a8", "orders");
+    expect((await replica.call("POST", path("a8"), utf8("x"))).status).toBe(202);
     await replica.deps.db.write({ sql: "UPDATE agents SET revoked_at = 1 WHERE id = 'a8'" });
     expect(await codeOf(await replica.call("POST", path("a8"), utf8("x")))).toEqual([403, "revoked"]);
   });
