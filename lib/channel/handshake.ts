@@ -28,6 +28,12 @@ export interface ChannelOptions {
   readonly credential: string;
   /** The authority as this node knows it; grows by what the peer shows (`VerifiedPeer.authorityExtended`). */
   readonly authority: AuthorityView;
+  /**
+   * A session at Nexus: Solaris has judged this opening a moment ago (PROTOCOL §5), so that the peer's credential may have run out,
+   * as that of an agent that was away for longer has. It is to be renewed within this, ms, else the channel ends. Default: it
+   * must be in date.
+   */
+  readonly renewWithinMs?: number;
   /** An e2e responder must say whether one of its portals names the initiator. */
   readonly accepts?: (identifier: string) => boolean;
   /**
@@ -104,7 +110,8 @@ async function judge(
   options: ChannelOptions,
 ): Promise<VerifiedPeer> {
   const { suite, authority, terms, accepts, clock } = options;
-  const demands: PeerDemands = { suite, authority, terms, initiator, accepts, now: clock.now() };
+  const mayHaveExpired = options.renewWithinMs !== undefined;
+  const demands: PeerDemands = { suite, authority, terms, initiator, accepts, now: clock.now(), mayHaveExpired };
   const peer = await verifyPeer(decodePresentation(payload), { remoteStatic }, demands);
   await options.freshness?.(peer);
   await options.policy?.(peer);

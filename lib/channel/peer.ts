@@ -25,6 +25,8 @@ export interface PeerDemands {
   readonly accepts?: ((identifier: string) => boolean) | undefined;
   /** ms since 1970. */
   readonly now: number;
+  /** Whether a credential that has run out will do, until it is renewed. */
+  readonly mayHaveExpired?: boolean;
 }
 
 /** What ties a chain to the channel: the 32-byte key of its handshake, or the identity that this key was found to be of. */
@@ -49,6 +51,7 @@ export async function verifyPeer(
     authority: authority.identity,
     subject: identity,
     now,
+    mayHaveExpired: demands.mayHaveExpired ?? false,
   });
   checkExpected(identity.identifier, demands);
   checkRole(credential, demands);

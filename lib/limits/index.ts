@@ -89,6 +89,8 @@ export const sealedBytesMax = 1_900 * KiB;
 export const attributesMax = 64;
 export const attributeLengthMax = 512;
 export const clockLeewayMs = 60_000;
+/** What a session gives an agent that was away for longer than its credential lives, to have it renewed. */
+export const renewWithinMs = 30_000;
 export const headerLifeMs = 60_000;
 export const credentialLifeMs = 3_600_000;
 export const enrollmentTokenLifeMs = 24 * 3_600_000;

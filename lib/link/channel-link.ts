@@ -26,6 +26,8 @@ export class ChannelLink implements Link {
   readonly #mux: Mux;
   readonly #intake: StreamIntake;
   readonly #timers = new Map<"age" | "expiry" | "close", Cancel>();
+  /** Until then (monotonic) a credential that had run out at the opening may be renewed. */
+  #renewedByMs = 0;
   #sealer: RecordSealer | undefined;
   #opener: RecordOpener | undefined;
   #settle: (fault: Fault) => void = () => undefined;
@@ -178,11 +180,14 @@ export class ChannelLink implements Link {
       this.#onGoaway("draining");
       this.#later("age", channelAgeNoticeMs, () => this.#fail(new Fault("closed", "the channel has reached its age")));
     });
+    this.#renewedByMs = clock.monotonic() + (this.#options.renewWithinMs ?? 0);
     this.#watchExpiry();
   }
 
   #watchExpiry(): void {
-    const leftMs = this.peer.credential.exp * 1_000 + clockLeewayMs - this.#options.clock.now();
+    const { clock } = this.#options;
+    const graceMs = this.#renewedByMs - clock.monotonic();
+    const leftMs = Math.max(graceMs, this.peer.credential.exp * 1_000 + clockLeewayMs - clock.now());
     if (leftMs <= 0) this.#fail(new Fault("credential_expired", "the peer's credential has run out"));
     else this.#later("expiry", Math.min(leftMs, expiryCheckMs), () => this.#watchExpiry());
   }

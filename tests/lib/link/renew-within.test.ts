@@ -1,0 +1,34 @@
+import { describe, expect, test } from "bun:test";
+import { clockLeewayMs, renewWithinMs } from "#lib/limits";
+import { acceptLink, openLink } from "#lib/link";
+import { memoryWirePair } from "#lib/wire";
+import { ChannelWorld, sessionTerms } from "#support/channel-world";
+import { DrivenClock } from "#support/driven-clock";
+
+/** An agent that was away for longer than its credential lives, at a Nexus whose opening Solaris has just judged. */
+async function opened() {
+  const clock = new DrivenClock();
+  const world = await ChannelWorld.create(clock);
+  const [edge, nexus] = [await world.node("edge", { lifeMs: -3_600_000 }), await world.node("nexus")];
+  const wires = memoryWirePair();
+  const terms = sessionTerms(edge);
+  const accepting = acceptLink(wires.b, { ...world.options(nexus, terms), renewWithinMs });
+  const a = await openLink(wires.a, world.options(edge, terms));
+  return { clock, world, edge, a, b: await accepting };
+}
+
+describe("a session of a credential that has run out", () => {
+  test("goes on once it is renewed", async () => {
+    const { clock, world, edge, b } = await opened();
+    await clock.advance(renewWithinMs - 1_000);
+    await b.renewPeer({ credential: await world.credential(edge.own, "edge") });
+    await clock.advance(clockLeewayMs);
+    expect(await Promise.race([b.closed, "open"])).toBe("open");
+  });
+
+  test("ends when it is not", async () => {
+    const { clock, b } = await opened();
+    await clock.advance(renewWithinMs + 1_000);
+    expect((await b.closed).code).toBe("credential_expired");
+  });
+});
