@@ -144,7 +144,8 @@ export interface Usage {
 export interface Broker extends AsyncDisposable {
   /**
    * Stores `bytes` (at most `entryBytesMax`). Resolves once it is durable; on Fault `broker` the outcome is unknown and the
-   * caller publishes again under the same `id` (1 … 64 of `[A-Za-z0-9_-]`), which is stored once within the dedup window (2 minutes).
+   * caller publishes again under the same `id` (1 … 64 of `[A-Za-z0-9_-]`), which is stored once within the dedup window (2 minutes);
+   * not so when it was confirmed and the broker restarted meanwhile, so readers look at message ids too.
    * Order holds for a lane when the caller has one publish of it in flight.
    * Fault `lane_full` (detail `limit`: `lane` or `broker`) when the lane's or the stream's quota is used up, `too_large`.
    */

@@ -144,9 +144,9 @@ export class OpenQueue implements OpenSource {
     this.#full = count <= 0 || room <= 0;
     if (this.#full) return [];
     const params = [this.#options.queue.id, this.#delivered, count, room, this.#unconfirmed.length === 0];
-    const rows = await this.#options.store.read<StoredEntry>(nextEntries, params);
-    this.#full = rows.length === 0 && this.#unconfirmed.length > 0; // the next one may be larger than the room
-    return rows;
+    // The next one may be larger than the room, and what is confirmed while this reads makes more of it: said before, not after.
+    this.#full = this.#unconfirmed.length > 0;
+    return this.#options.store.read<StoredEntry>(nextEntries, params);
   }
 
   #hasRoomFor(size: number): boolean {

@@ -78,8 +78,10 @@ needs("nats-server", "apt-get install nats-server")("NATS broker under faults", 
       await server.crash();
     }
     await publishing;
-    await reader.reached(150);
-    expect(reader.texts()).toEqual(Array.from({ length: 150 }, (_, index) => String(index + 1)));
+    await eventually("the last one is here", () => reader.texts().at(-1) === "150");
+    // JetStream forgets the ids of what was confirmed: an entry whose acknowledgement was lost may be stored again.
+    const once = reader.texts().filter((text, index, texts) => text !== texts[index - 1]);
+    expect(once).toEqual(Array.from({ length: 150 }, (_, index) => String(index + 1)));
     expect(restored).toBe(2);
     await broker.check();
   }, 30_000);
