@@ -1,6 +1,7 @@
 import type { Clock, Random } from "#lib/clock";
 import type { CryptoSuite } from "#lib/crypto";
 import { asFault, Fault, isFaultCode } from "#lib/fault";
+import { renewWithinMs } from "#lib/limits";
 import { acceptLink, type ChannelTerms, type Link, refuseWire, subprotocol, type VerifiedPeer } from "#lib/link";
 import type { Log } from "#lib/log";
 import type { HttpConnection } from "#lib/runtime";
@@ -105,6 +106,7 @@ export class TunnelDoor {
       credential: appointment.credential,
       authority: replica.authority,
       streamsMax,
+      renewWithinMs,
       freshness: this.#freshness,
       policy: peerPolicy(grant.agentId, grant.customerId),
     });
