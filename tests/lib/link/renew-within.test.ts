@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { nobleSuite } from "#lib/crypto";
 import { clockLeewayMs, renewWithinMs } from "#lib/limits";
 import { acceptLink, openLink } from "#lib/link";
 import { memoryWirePair } from "#lib/wire";
@@ -12,8 +13,8 @@ async function opened() {
   const [edge, nexus] = [await world.node("edge", { lifeMs: -3_600_000 }), await world.node("nexus")];
   const wires = memoryWirePair();
   const terms = sessionTerms(edge);
-  const accepting = acceptLink(wires.b, { ...world.options(nexus, terms), renewWithinMs });
-  const a = await openLink(wires.a, world.options(edge, terms));
+  const accepting = acceptLink(wires.b, { ...world.options(nexus, terms), suite: nobleSuite, renewWithinMs });
+  const a = await openLink(wires.a, { ...world.options(edge, terms), suite: nobleSuite });
   return { clock, world, edge, a, b: await accepting };
 }
 
