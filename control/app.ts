@@ -47,6 +47,8 @@ export interface SolarisParts {
   readonly version: string;
   readonly metrics: SolarisMetrics;
   readonly retention: Retention;
+  /** Whether connector types for tests and benchmarks may be configured. */
+  readonly testConnectors: boolean;
   /** Names this replica to the others. */
   readonly replica: string;
 }
@@ -79,8 +81,16 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
   const revocations = await openRevocations({ db, audit, authority, broker, clock, log: log.child("revocations") });
   const issueCredential = makeIssueCredential({ authority, revocations, clock, random });
 
-  const { retention, replica } = parts;
-  const messaging = await openMessaging({ ...slices, log: log.child("messages"), broker, signer, retention, replica });
+  const { retention, replica, testConnectors } = parts;
+  const messaging = await openMessaging({
+    ...slices,
+    log: log.child("messages"),
+    broker,
+    signer,
+    retention,
+    replica,
+    testConnectors,
+  });
   const { identityChanged, desiredNumber } = messaging;
 
   const demandReplica = makeDemandReplica(slices);

@@ -49,6 +49,8 @@ export interface SolarisConfig {
   readonly logFormat: "json" | "text";
   /** Benchmarks only: ms added to every commit of a local file, to stand for a slow disk. */
   readonly commitDelayMs: number;
+  /** Whether connector types for tests and benchmarks may be configured. */
+  readonly testConnectors: boolean;
   /** The environment as `findKey` looks at it. */
   readonly environment: Readonly<Record<string, string | undefined>>;
 }
@@ -113,6 +115,11 @@ export const variables = [
   },
   { name: "SOLARIS_LOG_LEVEL", text: "debug, info, warn or error", fallback: "info" },
   { name: "SOLARIS_LOG_FORMAT", text: "json or text", fallback: "json" },
+  {
+    name: "SOLARIS_TEST_CONNECTORS",
+    text: "yes = offer connector types for tests and benchmarks",
+    fallback: "no",
+  },
   { name: "SOLARIS_BENCH_COMMIT_DELAY_MS", text: "benchmarks only: ms added to every commit", fallback: "0" },
 ] as const satisfies readonly Variable[];
 
@@ -175,6 +182,7 @@ export function readConfig(
     logLevel: read.oneOf("SOLARIS_LOG_LEVEL", ["debug", "info", "warn", "error"]),
     logFormat: read.oneOf("SOLARIS_LOG_FORMAT", ["json", "text"]),
     commitDelayMs: read.integer("SOLARIS_BENCH_COMMIT_DELAY_MS", 0, 1_000),
+    testConnectors: read.oneOf("SOLARIS_TEST_CONNECTORS", ["yes", "no"]) === "yes",
     environment,
   };
 }

@@ -31,7 +31,18 @@ export async function serve(config: SolarisConfig, version: string, withGateway:
   const { database, kms, metrics } = stores;
   const { hostname, pid } = hostFacts();
   const replica = `${hostname.slice(0, 40)}-${pid}`;
-  const fixed = { database, kms, broker, metrics, suite, log, version, replica, retention: config.retention };
+  const fixed = {
+    database,
+    kms,
+    broker,
+    metrics,
+    suite,
+    log,
+    version,
+    replica,
+    retention: config.retention,
+    testConnectors: config.testConnectors,
+  };
   await using solaris = await createSolaris({ ...fixed, clock: systemClock, random: systemRandom });
   await showFirstKey(solaris, config, (text) => log.info(text, { file: config.adminKeyFile }));
 

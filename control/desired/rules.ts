@@ -7,6 +7,7 @@ import {
   mapSecrets,
   nameSchema,
   secretMask,
+  testConnectorTypes,
 } from "#lib/session";
 import { invalid } from "../api/index.ts";
 
@@ -27,12 +28,22 @@ export const wantedPluginSchema = z.strictObject({
 export type WantedPlugin = z.infer<typeof wantedPluginSchema>;
 export type PluginConfig = Readonly<Record<string, unknown>>;
 
+const allTypes: Readonly<Record<string, ConnectorType>> = { ...connectorTypes, ...testConnectorTypes };
+
 /** The connector of this name. Fault `invalid` at `type`. */
 export function connectorOf(type: string): ConnectorType {
-  const connector = Object.hasOwn(connectorTypes, type) ? connectorTypes[type] : undefined;
-  if (connector === undefined)
-    throw new Fault("invalid", undefined, { detail: { type: `one of ${Object.keys(connectorTypes).join(", ")}` } });
+  const connector = Object.hasOwn(allTypes, type) ? allTypes[type] : undefined;
+  if (connector === undefined) throw noSuchType();
   return connector;
+}
+
+/** Fault `invalid` at `type` for a connector that is not offered here: those for tests only where `testConnectors` says so. */
+export function checkOffered(type: string, testConnectors: boolean): void {
+  if (!Object.hasOwn(testConnectors ? allTypes : connectorTypes, type)) throw noSuchType();
+}
+
+function noSuchType(): Fault {
+  return new Fault("invalid", undefined, { detail: { type: `one of ${Object.keys(connectorTypes).join(", ")}` } });
 }
 
 /**

@@ -14,11 +14,13 @@ import {
   sealConfig,
 } from "./desired-states.ts";
 import { insertVersion, type PluginRow, pluginRow, pluginsOf, putPlugin, versionRow } from "./repo.ts";
-import { completeConfig, type PluginConfig, shownConfig, type WantedPlugin } from "./rules.ts";
+import { checkOffered, completeConfig, type PluginConfig, shownConfig, type WantedPlugin } from "./rules.ts";
 
 export interface DesiredDeps extends Pick<SliceDeps, "db" | "seals" | "audit" | "clock" | "log"> {
   readonly states: DesiredStates;
   readonly lanes: Lanes;
+  /** Whether connector types for tests and benchmarks may be configured. */
+  readonly testConnectors: boolean;
 }
 
 /** A plugin, if this key may see it. Fault `not_found`; with `deleted` one that is not wanted any more counts too. */
@@ -49,6 +51,7 @@ export async function putWanted(
   if (receiveSchema !== null) checkReceiveSchema(receiveSchema);
   return writeVersion(deps, by, at, async (former) => {
     const stored = former?.type === wanted.type ? await storedConfig(deps, former) : undefined;
+    checkOffered(wanted.type, deps.testConnectors);
     const config = completeConfig(wanted.type, wanted.config, stored);
     const { type, enabled, lane } = wanted;
     return { type, enabled, lane, receiveSchema, config, restores: null, action: "plugin.configured" };

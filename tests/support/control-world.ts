@@ -98,8 +98,8 @@ export class ControlWorld implements AsyncDisposable {
     );
     const broker = stack.use(await embeddedBroker({ database: brokerDatabase, clock, log }));
     const made = { database, kms, broker, suite: webSuite, clock, random: systemRandom, log, version: "0" };
-    const metrics = solarisMetrics(db);
-    const solaris = stack.use(await createSolaris({ ...made, metrics, retention: defaultRetention, replica: "test" }));
+    const fixed = { metrics: solarisMetrics(db), retention: defaultRetention, replica: "test", testConnectors: false };
+    const solaris = stack.use(await createSolaris({ ...made, ...fixed }));
     const adminKey = (await createFirstKey(solaris.slices)) ?? "";
     const world = new ControlWorld(stack.move(), { ...made, folder, kmsEvents, solaris, adminKey });
     await world.#addGateway();

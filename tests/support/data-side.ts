@@ -82,7 +82,8 @@ export class DataSide implements AsyncDisposable {
       audit: makeAuditLog({ ...common, db }),
       newId: makeNewId(systemClock, systemRandom),
     };
-    const built = { ...slice, broker, signer: authority.signer, retention: defaultRetention, replica: name };
+    const fixed = { retention: defaultRetention, replica: name, testConnectors: false };
+    const built = { ...slice, ...fixed, broker, signer: authority.signer };
     const deps = { ...built, ...options.change?.(built) };
     const messaging = await openMessaging(deps);
     const routes = makeApi({
