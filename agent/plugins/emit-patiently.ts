@@ -1,10 +1,10 @@
 import { sleep } from "#lib/clock";
+import { backOffMs } from "#lib/delivery";
 import { Fault } from "#lib/fault";
-import { backOffMs } from "../lanes/back-off.ts";
 import { fraction } from "./fraction.ts";
 import type { Collected, PluginHost } from "./plugin.ts";
 
-const range = { firstMs: 500, maxMs: 10_000 };
+const range = { firstMs: 250, maxMs: 3_000 };
 
 /**
  * Stores messages and what goes with them; while there is no room (`lane_full`, `disk_full`) it tells `waits` and tries again.

@@ -1,3 +1,4 @@
+import { backOffMs } from "#lib/delivery";
 import { asFault, Fault } from "#lib/fault";
 import { batchBytes, bodyBytesMax, directoryEntriesMax, fileBatchMax, filesLeftMax } from "#lib/limits";
 import {
@@ -10,7 +11,6 @@ import {
   watchDirectory,
 } from "#lib/runtime";
 import type { FileConfig } from "#lib/session";
-import { backOffMs } from "../../lanes/back-off.ts";
 import { type Background, Bell } from "../background.ts";
 import { emitPatiently } from "../emit-patiently.ts";
 import { fraction } from "../fraction.ts";
@@ -88,6 +88,11 @@ export class FileCollector {
   /** Resolves when the directory can be listed. */
   async check(): Promise<void> {
     await listDirectory(await this.#host.site.allowPath(this.#config.directory), { entriesMax: 1 });
+  }
+
+  /** Resolves when no look is under way. */
+  async idle(): Promise<void> {
+    await this.#turn;
   }
 
   async #run(signal: AbortSignal): Promise<void> {

@@ -52,6 +52,7 @@ export class FilePlugin implements Plugin {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#background[Symbol.asyncDispose]();
+    await this.#collector?.idle();
   }
 
   /**

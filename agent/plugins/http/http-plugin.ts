@@ -49,5 +49,6 @@ export class HttpPlugin implements Plugin {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#background[Symbol.asyncDispose]();
+    await this.#poller?.idle();
   }
 }

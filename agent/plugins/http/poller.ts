@@ -1,8 +1,8 @@
 import { fromUtf8 } from "#lib/bytes";
+import { backOffMs } from "#lib/delivery";
 import { asFault, Fault } from "#lib/fault";
 import { pageBytesMax } from "#lib/limits";
 import type { HttpConfig } from "#lib/session";
-import { backOffMs } from "../../lanes/back-off.ts";
 import { type Background, Bell } from "../background.ts";
 import { emitPatiently } from "../emit-patiently.ts";
 import { fraction } from "../fraction.ts";
@@ -72,6 +72,11 @@ export class HttpPoller {
     const count = await this.#exclusive(() => this.#poll(this.#background.signal));
     this.#bell.ring(); // the wait after a failure is over
     return count;
+  }
+
+  /** Resolves when no poll is under way. */
+  async idle(): Promise<void> {
+    await this.#turn;
   }
 
   async #run(signal: AbortSignal): Promise<void> {

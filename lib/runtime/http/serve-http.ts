@@ -89,6 +89,7 @@ function listen(options: HttpServerOptions): Server<SocketData> {
       hostname: options.host,
       port: options.port,
       development: false,
+      reusePort: false, // on by default with the line above (measured): another process would get half of the connections
       ...(options.tls === undefined ? {} : { tls: options.tls }),
       maxRequestBodySize: options.bodyBytesMax ?? 16 * mebibyte,
       idleTimeout: Math.ceil((options.idleTimeoutMs ?? 30_000) / 1_000),
