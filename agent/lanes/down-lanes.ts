@@ -1,5 +1,6 @@
 import { hex } from "#lib/bytes";
 import { type Clock, type Random, sleep } from "#lib/clock";
+import { backOffMs } from "#lib/delivery";
 import { asFault, Fault, isFaultCode } from "#lib/fault";
 import { laneUnconfirmedBytesMax } from "#lib/limits";
 import type { MessageStream } from "#lib/link";
@@ -7,7 +8,6 @@ import type { Log } from "#lib/log";
 import type { DownDown, DownUp } from "#lib/session";
 import { type EntryOrigin, type IncomingEntry, readIncoming, unreadableEntry } from "../store/incoming.ts";
 import type { Lane } from "../store/lane-store.ts";
-import { backOffMs } from "./back-off.ts";
 
 const reopenRange = { firstMs: 1_000, maxMs: 60_000 };
 /** Between tries to store what the disk did not take. */

@@ -1,4 +1,5 @@
 import { type Clock, type Random, sleep } from "#lib/clock";
+import { backOffMs, type Judgement, judge, positionOf } from "#lib/delivery";
 import { asFault, Fault } from "#lib/fault";
 import { deliveryTries } from "#lib/limits";
 import type { Log } from "#lib/log";
@@ -7,13 +8,10 @@ import type { DesiredPlugin, DownMessage } from "#lib/session";
 import type { Plugin } from "../plugins/plugin.ts";
 import type { HeldMessage } from "../store/held-messages.ts";
 import type { StoredEntry } from "../store/incoming.ts";
-import { positionOf } from "../store/lane-row.ts";
 import type { Lane } from "../store/lane-store.ts";
 import type { EncodedUp } from "../store/up-letters.ts";
-import { backOffMs } from "./back-off.ts";
 import { makeLetters, type Place } from "./lane-letters.ts";
 import { LaneProgress } from "./lane-progress.ts";
-import { type Judgement, judge } from "./outcome.ts";
 
 /** Waits between tries while a system is away, and between tries that it refused. */
 const unavailableRange = { firstMs: 1_000, maxMs: 60_000 };

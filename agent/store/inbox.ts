@@ -1,7 +1,8 @@
+import { positionOf } from "#lib/delivery";
 import type { Database, Statement } from "#lib/runtime";
 import type { Cursor } from "#lib/session";
 import { type IncomingEntry, readStoredMessages, type StoredEntry } from "./incoming.ts";
-import { type LaneRow, laneSpan, numberOf, positionOf } from "./lane-row.ts";
+import { type LaneRow, laneSpan, numberOf } from "./lane-row.ts";
 import type { Quota } from "./quota.ts";
 import { forgetIds, rememberIds, seenAmong } from "./seen-ids.ts";
 import { appendUp, upBytes } from "./up-letters.ts";

@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { type Bytes, decodeCbor, encodeCbor } from "#lib/bytes";
+import { positionOf } from "#lib/delivery";
 import type { FaultCode } from "#lib/fault";
 import { batchMessagesMax, bodyBytesMax } from "#lib/limits";
 import type { SqlValue } from "#lib/runtime";
 import { type DownMessage, downEntrySchema, downMessageSchema } from "#lib/session";
-import { positionOf } from "./lane-row.ts";
 import { type EncodedUp, encodeUp } from "./up-letters.ts";
 
 /** A broker entry as it came over the tunnel, read as far as it can be. */

@@ -23,9 +23,6 @@ export interface LaneRow {
 /** Lanes' rows lie in `k` ranges of this size: key = lane id * 2^40 + n. */
 export const laneSpan = 2 ** 40;
 
-/** Position of a message in its down lane (PROTOCOL §8): `seq * 1024 + index`. */
-export const positionOf = (seq: number, index: number): number => seq * 1_024 + index;
-
 /** A number column. TypeError when the schema is not what this code was written for. */
 export function numberOf(value: SqlValue | undefined): number {
   if (typeof value !== "number") throw new TypeError("a column does not hold a number");

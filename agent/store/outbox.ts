@@ -1,5 +1,6 @@
 import type { Bytes } from "#lib/bytes";
-import { batchBytes, batchMessagesMax } from "#lib/limits";
+import { cutBatch } from "#lib/delivery";
+import { batchMessagesMax } from "#lib/limits";
 import type { Database, Statement } from "#lib/runtime";
 import type { UpWatermark } from "#lib/session";
 import { type LaneRow, laneSpan, numberOf } from "./lane-row.ts";
@@ -111,14 +112,12 @@ export class LaneOutbox {
     const [head] = sizes;
     if (head === undefined) return undefined;
     const generation = numberOf(head[1]);
-    let [lastK, count, bytes] = [from, 0, 0];
-    for (const [k, rowGeneration, , messages, length] of sizes) {
-      const fits = bytes + numberOf(length) <= batchBytes && count + numberOf(messages) <= batchMessagesMax;
-      if ((count > 0 && !fits) || rowGeneration !== generation) break;
-      lastK = numberOf(k);
-      count += numberOf(messages);
-      bytes += numberOf(length);
-    }
+    const pieces = sizes
+      .filter(([, rowGeneration]) => rowGeneration === generation)
+      .map(([k, , , messages, length]) => ({ k: numberOf(k), messages: numberOf(messages), bytes: numberOf(length) }));
+    const taken = pieces.slice(0, cutBatch(pieces));
+    const lastK = taken.at(-1)?.k ?? from;
+    const count = taken.reduce((sum, { messages }) => sum + messages, 0);
     const rows = await this.#database.values("SELECT body FROM outbox WHERE k > ? AND k <= ? ORDER BY k", [
       from,
       lastK,

@@ -1,7 +1,7 @@
 import type { Cancel } from "#lib/clock";
+import { backOffMs } from "#lib/delivery";
 import { asFault, Fault, type FaultCode } from "#lib/fault";
 import type { Link } from "#lib/link";
-import { backOffMs } from "../lanes/back-off.ts";
 import { RefusedOpening } from "./open-tunnel.ts";
 import { unverifiedDelayMsMax } from "./refusal.ts";
 import { Session, type SessionParts } from "./session.ts";

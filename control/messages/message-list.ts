@@ -1,5 +1,6 @@
+import { placesPerEntry } from "#lib/delivery";
 import type { Db } from "../db/index.ts";
-import { type MessageState, placesPerEntry } from "./message-state.ts";
+import type { MessageState } from "./message-state.ts";
 import { type MessageRow, type MessageScope, messageRows } from "./repo.ts";
 
 export interface MessageFilter extends MessageScope {

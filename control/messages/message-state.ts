@@ -1,10 +1,3 @@
-import { batchMessagesMax } from "#lib/limits";
-
-/** Messages of one broker entry take this many places: `position = seq * placesPerEntry + index`. */
-export const placesPerEntry = 1_024;
-
-if (batchMessagesMax > placesPerEntry) throw new RangeError("an entry's messages must have a place each");
-
 /** How far the site has come in the lane's present stream; undefined = it has not said. */
 export interface SiteWatermark {
   readonly stored: number;
@@ -18,9 +11,6 @@ export type MessageState = (typeof messageStates)[number];
 
 /** What a letter or a person said; it stands above any watermark. */
 export type Outcome = Extract<MessageState, "applied" | "unknown" | "dead">;
-
-/** Place of a message in its lane as one number, comparable with the site's watermarks. */
-export const positionOf = (seq: number, index: number) => seq * placesPerEntry + index;
 
 /**
  * The state is never stored per message: it follows from the watermarks of the site, so a report is one row whatever it

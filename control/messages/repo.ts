@@ -1,7 +1,8 @@
 import { and, isNotNull, isNull, lt, sql } from "drizzle-orm";
+import { placesPerEntry, positionOf } from "#lib/delivery";
 import type { Statement } from "#lib/runtime";
 import type { Db, Sealed } from "../db/index.ts";
-import { type MessageState, type Outcome, placesPerEntry, positionOf } from "./message-state.ts";
+import type { MessageState, Outcome } from "./message-state.ts";
 import { pushEntries } from "./tables.ts";
 
 /** A message with all that its state follows from. */

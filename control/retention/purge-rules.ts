@@ -1,6 +1,6 @@
+import { placesPerEntry } from "#lib/delivery";
 import { idempotencyKeyLifeMs } from "#lib/limits";
 import type { SqlParameter } from "#lib/runtime";
-import { placesPerEntry } from "../messages/message-state.ts";
 import type { Retention } from "./settings.ts";
 
 /** Rows that may go: `DELETE … WHERE key IN (SELECT key … WHERE … ORDER BY … LIMIT n)`. */

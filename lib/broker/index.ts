@@ -24,4 +24,3 @@ export { type BrokerConfigOptions, brokerConfig, type ConfigSecret } from "./bro
 export { type EmbeddedBrokerOptions, embeddedBroker } from "./embedded/embedded-broker.ts";
 export { type NatsBrokerOptions, natsBroker } from "./nats/nats-broker.ts";
 export type { StreamSizes } from "./nats/stream-settings.ts";
-export { streamLife } from "./resume-point.ts";

@@ -1,4 +1,5 @@
 import type { Clock } from "#lib/clock";
+import { takeNumbers, type Watermark } from "#lib/delivery";
 import { asFault, Fault, type FaultCode } from "#lib/fault";
 import type { Statement } from "#lib/runtime";
 import { decodeUpEntry, nodeLane, type UpEntry, type UpMessage } from "#lib/session";
@@ -16,7 +17,6 @@ import {
   writeOutcome,
   writeStatus,
 } from "./statements.ts";
-import { takeNumbers, type Watermark } from "./take-numbers.ts";
 
 /** What other slices do with what concerns the node itself, in the set that stores. Fault `invalid` quarantines the message. */
 export interface NodeHooks {

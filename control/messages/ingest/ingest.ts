@@ -1,4 +1,5 @@
 import type { Clock } from "#lib/clock";
+import type { Watermark } from "#lib/delivery";
 import { Fault } from "#lib/fault";
 import type { Log } from "#lib/log";
 import type { Db, Seals } from "../../db/index.ts";
@@ -9,7 +10,6 @@ import { ArrivalQueue, type BrokerEntry } from "./arrival-queue.ts";
 import { type EffectDeps, type Effects, effectsOf, type UpArrival } from "./entry-effects.ts";
 import type { LaneChecks } from "./lane-checks.ts";
 import { insertQuarantine } from "./statements.ts";
-import type { Watermark } from "./take-numbers.ts";
 
 /** Opens the queue of all up lanes, taking it over from whoever has it. */
 export type OpenUp = (options: {

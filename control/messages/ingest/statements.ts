@@ -1,8 +1,8 @@
+import type { Watermark } from "#lib/delivery";
 import type { Statement } from "#lib/runtime";
 import type { LaneStatus } from "#lib/session";
 import type { Sealed } from "../../db/index.ts";
 import type { Outcome } from "../message-state.ts";
-import type { Watermark } from "./take-numbers.ts";
 
 /** Moves a lane's watermark from exactly `from`; unmet when something else has moved it. */
 export function moveWatermark(lane: number, from: Watermark, to: Watermark, at: number): Statement {

@@ -1,4 +1,4 @@
-import { batchBytes, batchMessagesMax } from "#lib/limits";
+import { cutBatch, type Piece } from "#lib/delivery";
 import type { PushItem } from "./push-item.ts";
 
 /** What an entry carries beside each body: names, id, times, and its share of the frame. Bytes, roughly. */
@@ -17,12 +17,15 @@ export interface Waiting {
  * stands in an entry once: its repeat waits for the next, when the first has its row.
  */
 export function nextEntryLength(queue: readonly Waiting[]): number {
+  return cutBatch(distinct(queue));
+}
+
+/** Sizes of the messages in front of the first one whose id has been there. */
+function* distinct(queue: readonly Waiting[]): Generator<Piece> {
   const ids = new Set<string>();
-  let bytes = 0;
-  for (const [index, { id, item }] of queue.entries()) {
-    bytes += item.body.length + messageOverheadBytes;
-    if (index > 0 && (index >= batchMessagesMax || bytes > batchBytes || ids.has(id))) return index;
+  for (const { id, item } of queue) {
+    if (ids.has(id)) return;
     ids.add(id);
+    yield { bytes: item.body.length + messageOverheadBytes, messages: 1 };
   }
-  return queue.length;
 }

@@ -1,4 +1,5 @@
 import type { Cancel, Clock } from "#lib/clock";
+import { resumePoint } from "#lib/delivery";
 import { Fault } from "#lib/fault";
 import { entryBytesMax } from "#lib/limits";
 import type { Log } from "#lib/log";
@@ -20,7 +21,6 @@ import type {
   ValueName,
 } from "../broker.ts";
 import { commandLifeMs } from "../lifetimes.ts";
-import { resumePoint } from "../resume-point.ts";
 import { entryKey, heardSubject, keyParts, queueOf, subjectOf } from "../subjects.ts";
 import { Confirmations } from "./confirmations.ts";
 import { EmbeddedStore } from "./embedded-store.ts";

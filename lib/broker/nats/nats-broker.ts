@@ -1,6 +1,7 @@
 import type { Msg } from "nats.ws";
 import { type Bytes, hex } from "#lib/bytes";
 import type { Cancel, Clock, Random } from "#lib/clock";
+import { resumePoint, streamLife } from "#lib/delivery";
 import { asFault, Fault } from "#lib/fault";
 import { entryBytesMax, laneUnconfirmedMax } from "#lib/limits";
 import type { Log } from "#lib/log";
@@ -20,7 +21,6 @@ import type {
   Value,
   ValueName,
 } from "../broker.ts";
-import { resumePoint, streamLife } from "../resume-point.ts";
 import { aboutOf, entryKey, heardSubject, keyParts, queueOf, shardOf, sourceHash, subjectOf } from "../subjects.ts";
 import { ackFacts } from "./ack-subject.ts";
 import { Consumers, type ConsumerWish } from "./consumers.ts";

@@ -1,4 +1,8 @@
-import type { Cursor } from "./broker.ts";
+/** Last entry that a reader has stored, and the life of the stream in which its sequence counts. */
+export interface StoredThrough {
+  readonly created: string;
+  readonly seq: number;
+}
 
 /** Where a reader goes on. */
 export interface ResumePoint {
@@ -14,7 +18,7 @@ export interface ResumePoint {
  * copy): the lost numbers are given out again, so the lane counts from the start under a new text, and message ids tell what is known.
  */
 export function resumePoint(
-  cursor: Cursor | undefined,
+  cursor: StoredThrough | undefined,
   stream: { readonly created: string; readonly lastSeq: number },
   uniqueText: () => string,
 ): ResumePoint {
