@@ -3,6 +3,7 @@ import { makeLog } from "#lib/log";
 import {
   atomicWrite,
   consoleLogSink,
+  gaugeLoopLag,
   hostFacts,
   isTerminal,
   onSignal,
@@ -29,6 +30,7 @@ export async function serve(config: SolarisConfig, version: string, withGateway:
   await using stores = await openStores(config, suite, log);
   const broker = await stores.openBroker();
   const { database, kms, metrics } = stores;
+  using _lag = gaugeLoopLag(metrics.registry, systemClock);
   const { hostname, pid } = hostFacts();
   const replica = `${hostname.slice(0, 40)}-${pid}`;
   const fixed = {
