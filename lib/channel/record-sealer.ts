@@ -75,6 +75,13 @@ export class RecordSealer {
     );
   }
 
+  /** Gives back memory that is only of use while there is much to send; true when there was some. */
+  rest(): boolean {
+    const held = this.#scratch !== undefined;
+    if (this.#slots.length === 0) this.#scratch = undefined;
+    return held;
+  }
+
   /** Ends without an event: what is in the pipeline is dropped. */
   end(): void {
     this.#ended = true;
@@ -122,9 +129,11 @@ export class RecordSealer {
   }
 
   #encode(counter: number, sealed: Bytes): Bytes {
-    if (this.#slots.length === 0) this.#scratch = undefined;
-    else if (sealed.length > scratchFromBytes) this.#scratch ??= new Uint8Array(recordBytesMax);
-    return encodeRecord(counter, sealed, this.#scratch);
+    if (sealed.length < scratchFromBytes) return encodeRecord(counter, sealed);
+    this.#scratch ??= new Uint8Array(recordBytesMax);
+    const record = encodeRecord(counter, sealed, this.#scratch);
+    sealed.buffer.transfer(0); // frees it now and not when it is collected: the next one finds memory that is warm
+    return record;
   }
 
   #fail(fault: Fault): void {

@@ -14,6 +14,12 @@ const sealingMax = 16;
 /** While this many are being sealed, small frames gather instead of going in records of their own. */
 const gatherFrom = 2;
 
+/** Memory for records larger than this is used again, and given back once a second. */
+const largeBytes = 8 * 1_024;
+const restAfterMs = 1_000;
+
+type TimerName = "age" | "expiry" | "close" | "rest";
+
 /** A link over a channel that is up. */
 export class ChannelLink implements Link {
   peer: VerifiedPeer;
@@ -25,7 +31,7 @@ export class ChannelLink implements Link {
   readonly #log: Log;
   readonly #mux: Mux;
   readonly #intake: StreamIntake;
-  readonly #timers = new Map<"age" | "expiry" | "close", Cancel>();
+  readonly #timers = new Map<TimerName, Cancel>();
   /** Until then (monotonic) a credential that had run out at the opening may be renewed. */
   #renewedByMs = 0;
   #sealer: RecordSealer | undefined;
@@ -206,10 +212,19 @@ export class ChannelLink implements Link {
       const plaintext = this.#mux.nextRecord(sealer.inFlight >= gatherFrom);
       if (plaintext === undefined) break;
       sealer.seal(plaintext);
+      if (plaintext.length > largeBytes && !this.#timers.has("rest")) this.#restLater();
     }
     if (sealer.inFlight > 0) return;
-    this.#mux.rest();
     if (this.#closing !== undefined && this.#mux.idle) this.#endClose();
+  }
+
+  /** Gives back what large records were put together in, until there is nothing any more: an idle link is small. */
+  #restLater(): void {
+    this.#later("rest", restAfterMs, () => {
+      this.#timers.delete("rest");
+      const held = [this.#mux.rest(), this.#sealer?.rest()];
+      if (held.includes(true)) this.#restLater();
+    });
   }
 
   #send(record: Bytes): void {
@@ -263,7 +278,7 @@ export class ChannelLink implements Link {
     this.#timers.clear();
   }
 
-  #later(name: "age" | "expiry" | "close", delayMs: number, act: () => void): void {
+  #later(name: TimerName, delayMs: number, act: () => void): void {
     this.#timers.get(name)?.();
     this.#timers.set(name, this.#options.clock.after(delayMs, act));
   }

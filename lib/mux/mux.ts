@@ -126,9 +126,9 @@ export class Mux {
     return this.#ended === undefined ? this.#scheduler.next(full) : undefined;
   }
 
-  /** Gives back memory that is only of use while there is much to send. */
-  rest(): void {
-    this.#scheduler.rest();
+  /** Gives back memory that is only of use while there is much to send; true when there was some. */
+  rest(): boolean {
+    return this.#scheduler.rest();
   }
 
   /** Takes the plaintext of a record. Throws Fault (`frame_invalid`, `credit_exceeded`, `limited`): the link must end. */

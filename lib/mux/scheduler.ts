@@ -109,9 +109,11 @@ export class Scheduler {
     return record;
   }
 
-  /** Gives back memory that is only of use while there is much to send. */
-  rest(): void {
+  /** Gives back memory that is only of use while there is much to send; true when there was some. */
+  rest(): boolean {
+    const held = this.#scratch !== undefined;
     this.#scratch = undefined;
+    return held;
   }
 
   /** How much data the next record may hold: none when less than what is worth a record is allowed. */
