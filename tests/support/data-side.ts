@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Hono } from "hono";
-import { type Broker, embeddedBroker } from "#lib/broker";
+import { type Broker, embeddedBroker, natsBroker } from "#lib/broker";
 import { utf8 } from "#lib/bytes";
 import { type CryptoSuite, webSuite } from "#lib/crypto";
 import { createIdentity, type NodeKeys, nodeKeys } from "#lib/identity";
@@ -41,6 +41,8 @@ export interface DataSideOptions {
   /** Replaces parts of what messaging is built on. */
   readonly change?: (deps: MessagingDeps) => Partial<MessagingDeps>;
   readonly log?: boolean;
+  /** Address and password of a nats-server; without it the broker is embedded. */
+  readonly nats?: { readonly url: string; readonly password: string };
 }
 
 /** The files that replicas share. */
@@ -66,7 +68,18 @@ export class DataSide implements AsyncDisposable {
     const kmsFile = await this.#database("kms.db");
     const log = options.log === true ? makeLog((...record) => console.error(...record)) : silentLog;
     const common = { clock: systemClock, random: systemRandom, suite: this.suite, log };
-    const broker = await embeddedBroker({ ...common, database: brokerFile, pollIntervalMs: 10 });
+    const { nats } = options;
+    const broker =
+      nats === undefined
+        ? await embeddedBroker({ ...common, database: brokerFile, pollIntervalMs: 10 })
+        : await natsBroker({
+            ...common,
+            servers: [nats.url],
+            user: "solaris",
+            password: nats.password,
+            name,
+            provision: true,
+          });
     const kms = await openLocalKms({
       ...common,
       database: kmsFile,
