@@ -6,7 +6,7 @@ export function drizzleFor<Schema extends Record<string, unknown> = Record<strin
   database: Database,
   schema?: Schema,
 ): SqliteRemoteDatabase<Schema> {
-  return drizzle<Schema>(
+  const typed = drizzle<Schema>(
     async (sql, params, method) => {
       if (method === "run") {
         await database.write([{ sql, params }]);
@@ -21,7 +21,25 @@ export function drizzleFor<Schema extends Record<string, unknown> = Record<strin
     },
     schema === undefined ? {} : { schema },
   );
+  throwFaultsAsTheyAre(typed);
+  return typed;
 }
+
+interface PreparedQuery {
+  queryWithCache<T>(sql: string, params: unknown, run: () => Promise<T>): Promise<T>;
+}
+
+/**
+ * Drizzle wraps what a query throws into an error whose message holds every parameter, secrets and payloads included. There is no
+ * option against it, so the one method that does it is replaced: our Faults come out as they went in.
+ */
+function throwFaultsAsTheyAre(typed: object): void {
+  const { session } = typed as { session: { prepareQuery(...parts: unknown[]): PreparedQuery } }; // internal in its types
+  const prepare = session.prepareQuery.bind(session);
+  session.prepareQuery = (...parts) => Object.assign(prepare(...parts), { queryWithCache: passThrough });
+}
+
+const passThrough: PreparedQuery["queryWithCache"] = (_sql, _params, run) => run();
 
 /** A drizzle query (insert, update, delete) as a statement of a set. `expect`: see `Statement.expect`. */
 export function toStatement(query: { toSQL(): { sql: string; params: unknown[] } }, expect?: number): Statement {
