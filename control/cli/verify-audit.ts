@@ -50,5 +50,5 @@ async function verifyDatabase(config: SolarisConfig, authority: string | undefin
   const db = makeDb(stores.database);
   const { identifier, chain } = await storedAuthority(db);
   const lines = exportLines({ db, authorityChain: () => chain });
-  return verifyLog(suite, lines, { authority: authority ?? identifier, now: systemClock.now() });
+  return await verifyLog(suite, lines, { authority: authority ?? identifier, now: systemClock.now() });
 }
