@@ -1,5 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { type AgentStatus, askStatus } from "../../agent/status.ts";
 import { Program } from "./program.ts";
 
 /** What a site's Mercury is started with. */
@@ -19,6 +20,7 @@ export interface MercurySiteOptions {
 /** A customer's site: one Mercury as a real process, with its data and the directory that its file plugin may use. */
 export class MercurySite implements AsyncDisposable {
   readonly program: Program;
+  readonly directory: string;
   readonly data: string;
   /** Holds the key of its store. */
   readonly keyFile: string;
@@ -30,6 +32,7 @@ export class MercurySite implements AsyncDisposable {
   constructor(options: MercurySiteOptions) {
     const { directory, name, command, environment } = options;
     this.#options = options;
+    this.directory = directory;
     this.data = join(directory, "data");
     this.exchange = join(directory, "exchange");
     this.keyFile = join(directory, "store.key");
@@ -78,6 +81,13 @@ export class MercurySite implements AsyncDisposable {
   /** Starts `mercury run`. */
   start(environment: Readonly<Record<string, string>> = {}): void {
     this.program.start(environment);
+  }
+
+  /** What the running Mercury says of itself; RangeError when none runs. */
+  async status(): Promise<AgentStatus> {
+    const status = await askStatus(this.data);
+    if (status === undefined) throw new RangeError(`no Mercury runs on ${this.data}`);
+    return status;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,0 +1,90 @@
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { eventually } from "../support/eventually.ts";
+import { needs } from "../support/needs.ts";
+import { Stack, sourceCommands } from "../support/stack.ts";
+
+const timeoutMs = 60_000;
+
+/** Mercury on a machine whose clock is wrong by `offset`, such as `+1d`; its waits last as long as ever. */
+const mercuryAt = (offset: string) => ["faketime", "-f", offset, ...sourceCommands.mercury];
+const environment = { FAKETIME_DONT_FAKE_MONOTONIC: "1", DONT_FAKE_MONOTONIC: "1" };
+
+/** Promise 6: a clock wrong by a day works, or fails with an error that names the clock. */
+needs("faketime", "apt-get install faketime")("a clock wrong by a day", () => {
+  let stack: Stack;
+  let customerId: string;
+
+  beforeAll(async () => {
+    stack = await Stack.start();
+    ({ customerId } = await stack.api.createCustomer());
+  }, timeoutMs);
+  afterAll(() => stack?.[Symbol.asyncDispose]());
+
+  for (const [offset, words] of [
+    ["+1d", "ahead"],
+    ["-1d", "behind"],
+  ] as const) {
+    test(
+      `${words}: enrolling works, or names the clock`,
+      async () => {
+        const name = `enrolls-${words}`;
+        const { agentId, token } = await stack.api.createAgent(customerId, { name });
+        const site = stack.addSite({ name, command: mercuryAt(offset), environment });
+        const outcome = await site.enroll(token).then(
+          () => "enrolled",
+          (error: unknown) => String(error),
+        );
+        console.log(`enroll, clock a day ${words}: ${outcome.split("\n").at(-2) ?? outcome}`);
+        if (outcome === "enrolled") {
+          site.start();
+          await stack.online(agentId);
+          return;
+        }
+        expect(outcome).toContain("(clock)");
+        expect(outcome).toContain(words);
+        // Nothing is lost: with the clock set right the same store enrolls with the same token.
+        const right = stack.addSite({ name: `${name}-set`, directory: site.directory });
+        await right.enroll(token);
+        right.start();
+        await stack.online(agentId);
+      },
+      timeoutMs,
+    );
+
+    test(
+      `${words}: an enrolled agent works, or names the clock; and works once it is set right`,
+      async () => {
+        const name = `runs-${words}`;
+        const { agentId, token } = await stack.api.createAgent(customerId, { name });
+        const right = stack.addSite({ name });
+        await right.enroll(token);
+        const wrong = stack.addSite({
+          name: `${name}-wrong`,
+          directory: right.directory,
+          command: mercuryAt(offset),
+          environment,
+        });
+        wrong.start();
+        const state = await eventually("it is online, or names the clock", async () => {
+          if ((await stack.api.status(agentId)).online) return "online";
+          return (await wrong.status()).tunnel.code === "clock" && "named";
+        });
+        console.log(`run, clock a day ${words}: ${state}`);
+        if (state === "online") await works(agentId, right.exchange);
+        await wrong.program.stop();
+        await stack.online(agentId, false);
+        right.start();
+        await stack.online(agentId);
+        await works(agentId, right.exchange);
+      },
+      timeoutMs,
+    );
+  }
+
+  /** A configuration is taken and a message is applied. */
+  async function works(agentId: string, directory: string): Promise<void> {
+    await stack.api.putPlugin(agentId, "files", { type: "file", config: { down: { directory, name: "{id}.txt" } } });
+    await stack.applied(agentId, "files");
+    expect((await stack.api.push(agentId, "files", "in time", { waitS: 20 })).state).toBe("applied");
+  }
+});

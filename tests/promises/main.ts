@@ -1,0 +1,33 @@
+/** Promise 1 for as long as you like: `bun tests/promises/main.ts [--kills N] [--seed S] [--broker embedded|nats] [--directory D]`. */
+import { parseArgs } from "node:util";
+import { runKills } from "./kills/run-kills.ts";
+import { chosenSeed, seededRandom } from "./seed.ts";
+
+const { values } = parseArgs({
+  options: {
+    kills: { type: "string", default: "100" },
+    seed: { type: "string" },
+    broker: { type: "string", default: "embedded" },
+    directory: { type: "string" },
+  },
+});
+const { broker, directory } = values;
+const kills = Number(values.kills);
+const seed = values.seed === undefined ? chosenSeed() : Number(values.seed);
+if (!Number.isSafeInteger(kills) || !Number.isSafeInteger(seed) || (broker !== "embedded" && broker !== "nats")) {
+  console.error("usage: bun tests/promises/main.ts [--kills N] [--seed S] [--broker embedded|nats] [--directory D]");
+  process.exit(2);
+}
+console.log(`${kills} kills, ${broker}, seed ${seed}`);
+const report = await runKills({
+  broker,
+  kills,
+  random: seededRandom(seed),
+  tell: console.log,
+  ...(directory === undefined ? {} : { directory }),
+});
+console.table(report.flows);
+console.log(report.kills);
+for (const problem of report.problems) console.error(problem);
+console.log(report.problems.length === 0 ? "the promise held" : `broken; repeat with --seed ${seed}`);
+process.exit(report.problems.length === 0 ? 0 : 1);
