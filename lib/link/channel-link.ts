@@ -175,6 +175,10 @@ export class ChannelLink implements Link {
     await this.closed;
   }
 
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close("closed");
+  }
+
   async #start({ keys }: Established): Promise<void> {
     const { suite, clock, epochRecords, ageMaxMs = channelAgeMaxMs } = this.#options;
     const failed = (fault: Fault) => this.#fail(fault);

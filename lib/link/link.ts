@@ -4,8 +4,8 @@ import type { Fault, FaultCode } from "#lib/fault";
 import type { Log } from "#lib/log";
 import type { MuxStream, RoundTrips } from "#lib/mux";
 
-/** Authenticated streams to one peer: a wire, a channel and a mux (DESIGN §3). Ends once, for one reason. */
-export interface Link {
+/** Authenticated streams to one peer: a wire, a channel and a mux (DESIGN §3). Ends once, for one reason. Disposing it is `close("closed")`. */
+export interface Link extends AsyncDisposable {
   /** Who is at the other end. Renewed by `renewPeer`. */
   readonly peer: VerifiedPeer;
   /** 32 bytes, the same at both ends and on no other link (Noise §11.2). */

@@ -27,16 +27,34 @@ export function messageStream<Out, In>(
   stream: MuxStream,
   { outgoing, incoming }: { readonly outgoing: z.ZodType<Out>; readonly incoming: z.ZodType<In> },
 ): MessageStream<Out, In> {
-  return {
-    stream,
-    async send(message) {
-      const checked = outgoing.safeParse(message);
-      if (!checked.success) throw new TypeError(`a message that does not fit its schema: ${pathsOf(checked.error)}`);
-      await writeMessage(stream, checked.data);
-    },
-    receive: () => receiveFrom(stream, incoming),
-    end: () => stream.end(),
-  };
+  return new CborMessageStream(stream, outgoing, incoming);
+}
+
+/** A class, not closures: a gateway holds three of them for each of thousands of sessions. */
+class CborMessageStream<Out, In> implements MessageStream<Out, In> {
+  readonly stream: MuxStream;
+  readonly #outgoing: z.ZodType<Out>;
+  readonly #incoming: z.ZodType<In>;
+
+  constructor(stream: MuxStream, outgoing: z.ZodType<Out>, incoming: z.ZodType<In>) {
+    this.stream = stream;
+    this.#outgoing = outgoing;
+    this.#incoming = incoming;
+  }
+
+  async send(message: Out): Promise<void> {
+    const checked = this.#outgoing.safeParse(message);
+    if (!checked.success) throw new TypeError(`a message that does not fit its schema: ${pathsOf(checked.error)}`);
+    await writeMessage(this.stream, checked.data);
+  }
+
+  receive(): AsyncIterableIterator<In> {
+    return receiveFrom(this.stream, this.#incoming);
+  }
+
+  end(): void {
+    this.stream.end();
+  }
 }
 
 /** Below this a message is put behind its length in one piece; above, copying it costs more than a second piece. */

@@ -14,7 +14,7 @@ import {
 import { asFault, Fault } from "#lib/fault";
 import { handshakeTimeoutMs } from "#lib/limits";
 import { goawayPlaintext } from "#lib/mux";
-import { closeCode, type Wire } from "#lib/wire";
+import { closeCode, type Wire, type WireReceiver } from "#lib/wire";
 import { ChannelLink } from "./channel-link.ts";
 import type { Link, LinkOptions } from "./link.ts";
 import { WireInbox } from "./wire-inbox.ts";
@@ -95,8 +95,13 @@ async function linkOver(
   options: LinkOptions,
 ): Promise<Link> {
   const link = await ChannelLink.create(wire, established, initiator, options);
-  inbox.handOver({ message: (message) => link.take(message), closed: (fault) => link.lost(fault) });
+  inbox.handOver(receiverOf(link));
   return link;
+}
+
+/** Its own function: what its closures have in reach lives as long as the link, and the handshake's keys must not. */
+function receiverOf(link: ChannelLink): WireReceiver {
+  return { message: (message) => link.take(message), closed: (fault) => link.lost(fault) };
 }
 
 /** One record under the new keys that says why: the peer has proved who it is, so it may know. */

@@ -146,6 +146,13 @@ describe("closing", () => {
     await expectClosed(b, "timeout");
   });
 
+  test("disposing closes, twice too", async () => {
+    const { a, b } = await linkPair({ clock: new DrivenClock() });
+    await a[Symbol.asyncDispose]();
+    await a[Symbol.asyncDispose]();
+    await expectClosed(b, "closed");
+  });
+
   test("no timer is left behind", async () => {
     const clock = new DrivenClock();
     const { a, b } = await linkPair({ clock });
