@@ -106,23 +106,33 @@ async function verify(publicKey: Uint8Array, message: Uint8Array, signature: Uin
 async function aeadKey(raw: Uint8Array): Promise<AeadKey> {
   demandBytes("AES-256-GCM key", raw, 32);
   const key = await crypto.subtle.importKey("raw", plainBytes(raw), "AES-GCM", false, ["encrypt", "decrypt"]);
-  return {
-    async seal(nonce, additionalData, plaintext) {
-      const algorithm = gcm(nonce, additionalData);
-      demandBytes("plaintext", plaintext);
-      return new Uint8Array(await crypto.subtle.encrypt(algorithm, key, plainBytes(plaintext)));
-    },
-    async open(nonce, additionalData, ciphertext) {
-      const algorithm = gcm(nonce, additionalData);
-      demandBytes("ciphertext", ciphertext);
-      if (ciphertext.length < tagBytes) throw new Fault("crypto", "shorter than a tag");
-      try {
-        return new Uint8Array(await crypto.subtle.decrypt(algorithm, key, plainBytes(ciphertext)));
-      } catch (cause) {
-        throw new Fault("crypto", "the tag does not fit", { cause });
-      }
-    },
-  };
+  return new WebAeadKey(key);
+}
+
+/** A class, not closures: a gateway holds two of them for each of thousands of links, and `raw` must not stay in reach. */
+class WebAeadKey implements AeadKey {
+  readonly #key: CryptoKey;
+
+  constructor(key: CryptoKey) {
+    this.#key = key;
+  }
+
+  async seal(nonce: Uint8Array, additionalData: Uint8Array, plaintext: Uint8Array): Promise<Bytes> {
+    const algorithm = gcm(nonce, additionalData);
+    demandBytes("plaintext", plaintext);
+    return new Uint8Array(await crypto.subtle.encrypt(algorithm, this.#key, plainBytes(plaintext)));
+  }
+
+  async open(nonce: Uint8Array, additionalData: Uint8Array, ciphertext: Uint8Array): Promise<Bytes> {
+    const algorithm = gcm(nonce, additionalData);
+    demandBytes("ciphertext", ciphertext);
+    if (ciphertext.length < tagBytes) throw new Fault("crypto", "shorter than a tag");
+    try {
+      return new Uint8Array(await crypto.subtle.decrypt(algorithm, this.#key, plainBytes(ciphertext)));
+    } catch (cause) {
+      throw new Fault("crypto", "the tag does not fit", { cause });
+    }
+  }
 }
 
 function gcm(nonce: Uint8Array, additionalData: Uint8Array): AesGcmParams {
