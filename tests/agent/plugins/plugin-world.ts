@@ -82,27 +82,29 @@ export class PluginWorld implements AsyncDisposable {
 
   /** All messages in the outbox, in order. */
   async outbox(): Promise<UpMessage[]> {
+    return await this.#read(async () => undefined);
+  }
+
+  /** All messages in the outbox, in order, which are gone from it then: as if the broker had taken them. */
+  async take(): Promise<UpMessage[]> {
+    return await this.#read((lastK) => this.lane.outbox.acknowledged(lastK));
+  }
+
+  async #read(done: (lastK: number) => Promise<void>): Promise<UpMessage[]> {
     const all: UpMessage[] = [];
     for (let afterK = 0; ; ) {
       const batch = await this.lane.outbox.batch(afterK);
       if (batch === undefined) return all;
-      const { generation, first, count, body } = batch;
-      all.push(
-        ...decodeUpEntry(encodeUpEntry({ plugin: "p", generation, first, count, status: undefined, messages: body }))
-          .messages,
-      );
-      afterK = batch.lastK;
+      const { generation, first, count, body, lastK } = batch;
+      const entry = { plugin: "p", generation, first, count, status: undefined, messages: body };
+      all.push(...decodeUpEntry(encodeUpEntry(entry)).messages);
+      await done(lastK);
+      afterK = lastK;
     }
   }
 
   async texts(): Promise<string[]> {
     return (await this.outbox()).map(({ body }) => fromUtf8(body));
-  }
-
-  /** As if the broker had taken all. */
-  async drain(): Promise<void> {
-    for (let batch = await this.lane.outbox.batch(0); batch !== undefined; batch = await this.lane.outbox.batch(0))
-      await this.lane.outbox.acknowledged(batch.lastK);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

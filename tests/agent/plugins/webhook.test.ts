@@ -129,7 +129,7 @@ describe("a webhook", () => {
       if (answer.status === 503) expect(Number(answer.headers.get("retry-after"))).toBeWithin(5, 11);
     }
     expect(statuses).toEqual([202, 202, 503, 503]);
-    await world.drain();
+    await world.take();
     expect((await post(url, body)).status).toBe(202);
     const full = await listening({}, {}, (host) => ({
       ...host,
