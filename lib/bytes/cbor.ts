@@ -1,4 +1,5 @@
-import { decode, encode } from "cborg";
+import { decode } from "cborg";
+import { CborWriter } from "./cbor-writer.ts";
 import type { Bytes } from "./octets.ts";
 
 /** What our CBOR carries: no floats, tags, undefined or indefinite lengths. */
@@ -13,7 +14,9 @@ export type CborValue =
 
 /** Deterministic CBOR (RFC 8949 §4.2.1): shortest forms, map keys sorted by their encoded bytes. */
 export function encodeCbor(value: CborValue): Bytes {
-  return encode(value, { float64: true }) as Bytes; // cborg always fills a plain ArrayBuffer
+  const writer = new CborWriter();
+  writer.write(value);
+  return writer.finish();
 }
 
 /**
