@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { asFault, Fault } from "#lib/fault";
 import { commandArguments, environment, exitProcess, onCrash, writeOut } from "#lib/runtime";
 import packageFile from "../package.json" with { type: "json" };
+import { type BrokerConfigWords, writeBrokerConfig } from "./cli/broker-config.ts";
 import { makeKey } from "./cli/make-key.ts";
 import { verifyAudit } from "./cli/verify-audit.ts";
 import { readConfig, variablesText } from "./config.ts";
@@ -53,6 +54,23 @@ program
     const whole = await verifyAudit(options, { config, readText });
     if (!whole) throw new Fault("invalid", "the audit log is not whole");
   });
+
+program
+  .command("broker-config")
+  .description("print the nats-server configuration that we ship and test with, for the server found here")
+  .option("--nats-version <version>", "for another server than the one on the PATH")
+  .option("--listen <host:port>", "where NATS' own tools connect", "127.0.0.1:4222")
+  .option("--websocket <host:port>", "where Solaris and Nexus connect; off loopback it needs TLS", "127.0.0.1:4223")
+  .option("--tls-cert <file>", "certificate chain of the WebSocket, PEM")
+  .option("--tls-key <file>", "its private key, PEM")
+  .option("--store <directory>", "folder of JetStream's files", "/var/lib/nats")
+  .option("--events", "a user who may read what ingest stored", false)
+  .addHelpText(
+    "after",
+    `\nnats-server reads its secrets from its own environment: NATS_STORE_KEY, NATS_SOLARIS_PASSWORD,
+NATS_NEXUS_PASSWORD, NATS_SYSTEM_PASSWORD and, with --events, NATS_EVENTS_PASSWORD. Users: solaris, nexus, system, events.\n`,
+  )
+  .action(async (words: BrokerConfigWords) => writeOut(await writeBrokerConfig(words)));
 
 program
   .command("keys")
