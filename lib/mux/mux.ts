@@ -2,11 +2,11 @@ import type { Bytes } from "#lib/bytes";
 import type { Clock, Random } from "#lib/clock";
 import { Fault, type FaultCode } from "#lib/fault";
 import { linkCreditMax, streamsPerLinkMax } from "#lib/limits";
-import { CreditPot, ReceiveWindow } from "./credit.ts";
 import { Flight, type RoundTrips } from "./flight.ts";
 import { decodeFrame, type Frame, streamNameBytes } from "./frame.ts";
 import { Scheduler } from "./scheduler.ts";
-import { type MuxStream, resetFault, Stream, type StreamOwner } from "./stream.ts";
+import { type MuxStream, resetFault, type Stream, type StreamOwner } from "./stream.ts";
+import { StreamTable } from "./stream-table.ts";
 
 /** What a mux tells its link. */
 export interface MuxEvents {
@@ -40,15 +40,11 @@ const controlFramesMax = 4 * streamsPerLinkMax;
  * `wake` when there is something to take with `nextRecord`.
  */
 export class Mux {
-  readonly #streams = new Map<number, Stream>();
+  readonly #streams: StreamTable;
   readonly #options: MuxOptions;
   readonly #events: MuxEvents;
   readonly #flight: Flight;
   readonly #scheduler: Scheduler;
-  readonly #pot: CreditPot;
-  readonly #owner: StreamOwner;
-  #nextNumber: number;
-  #peerNumber: number;
   /** Since a goaway in either direction: nobody opens. */
   #refusing = false;
   #ended: Fault | undefined;
@@ -56,23 +52,21 @@ export class Mux {
   constructor(options: MuxOptions) {
     this.#options = options;
     this.#events = options.events;
-    this.#nextNumber = options.initiator ? 1 : 2;
-    this.#peerNumber = options.initiator ? 0 : -1;
-    this.#pot = new CreditPot(options.creditBytes ?? linkCreditMax, this.#streamsMax);
     this.#flight = new Flight(options.clock, options.events.wake, options.events.failed);
     this.#scheduler = new Scheduler(this.#flight, (stream) => this.#finSaid(stream));
-    this.#owner = {
+    const owner: StreamOwner = {
       wrote: (stream) => this.#changed(stream),
       consumed: (stream) => this.#consumed(stream),
       resetting: (stream, code) => this.#resetHere(stream, code),
       settled: (stream) => this.#dropIfOver(stream),
     };
+    const { initiator, creditBytes = linkCreditMax, streamsMax = streamsPerLinkMax } = options;
+    this.#streams = new StreamTable(initiator, owner, creditBytes, streamsMax);
   }
 
   /** Whether all that was written, ended or said has gone into records. */
   get idle(): boolean {
-    const waits = (stream: Stream) => stream.sending.queued > 0 || stream.finDue;
-    return this.#scheduler.controlFrames === 0 && !this.#streams.values().some(waits);
+    return this.#scheduler.controlFrames === 0 && !this.#streams.waiting;
   }
 
   /** Streams that are open or hold unread bytes. */
@@ -97,9 +91,8 @@ export class Mux {
     if (name.length !== streamNameBytes) throw new RangeError("a stream's name has 16 bytes");
     if (this.#ended !== undefined) throw this.#ended;
     if (this.#refusing) throw new Fault("draining", "no stream opens after a goaway");
-    if (this.#streams.size >= this.#streamsMax) throw new Fault("limited", "too many streams on this link");
-    const stream = this.#add(this.#nextNumber, name, false);
-    this.#nextNumber += 2;
+    if (this.#streams.full) throw new Fault("limited", "too many streams on this link");
+    const stream = this.#streams.addOwn(name, this.#options.clock.monotonic());
     stream.window.widen();
     this.#scheduler.open(stream);
     this.#events.wake();
@@ -149,12 +142,7 @@ export class Mux {
     if (this.#ended !== undefined) return;
     this.#ended = fault;
     this.#flight.stop();
-    for (const stream of this.#streams.values()) stream.fail(fault, false);
-    this.#streams.clear();
-  }
-
-  get #streamsMax(): number {
-    return this.#options.streamsMax ?? streamsPerLinkMax;
+    this.#streams.end(fault);
   }
 
   #take(frame: Frame, recordBytes: number): void {
@@ -176,7 +164,7 @@ export class Mux {
         break;
       case "resume":
         // Nothing is held beyond its channel yet: what is not held is reset (PROTOCOL §9).
-        this.#claimNumber(frame.stream);
+        this.#streams.claim(frame.stream);
         this.#refuse(frame.stream, "not_found");
         break;
       case "ping":
@@ -194,13 +182,13 @@ export class Mux {
   }
 
   #takeOpen(number: number, name: Bytes, allowed: number): void {
-    this.#claimNumber(number);
+    this.#streams.claim(number);
     const refusal = this.#refusalOfOpen();
     if (refusal !== undefined) {
       this.#refuse(number, refusal);
       return;
     }
-    const stream = this.#add(number, name.slice(), true);
+    const stream = this.#streams.addRemote(number, name.slice(), this.#options.clock.monotonic());
     stream.sending.allowed = allowed;
     if (stream.window.widen()) this.#scheduler.credit(stream);
     this.#events.wake();
@@ -209,12 +197,12 @@ export class Mux {
 
   #refusalOfOpen(): FaultCode | undefined {
     if (this.#refusing) return "draining";
-    if (this.#streams.size >= this.#streamsMax) return "limited";
+    if (this.#streams.full) return "limited";
     return this.#events.stream === undefined ? "not_found" : undefined;
   }
 
   #takeData(number: number, data: Bytes, recordBytes: number): void {
-    const stream = this.#find(number);
+    const stream = this.#streams.find(number);
     if (stream === undefined) return;
     if (!stream.step("hear-data")) throw new Fault("frame_invalid", "data after fin");
     const { receiving, window } = stream;
@@ -225,7 +213,7 @@ export class Mux {
   }
 
   #takeCredit(number: number, received: number, allowed: number): void {
-    const stream = this.#find(number);
+    const stream = this.#streams.find(number);
     if (stream === undefined) return;
     const { sending } = stream;
     if (received > sending.sent || received < sending.acknowledged || allowed < sending.allowed)
@@ -236,7 +224,7 @@ export class Mux {
   }
 
   #takeFin(number: number, length: number): void {
-    const stream = this.#find(number);
+    const stream = this.#streams.find(number);
     if (stream === undefined) return;
     if (length !== stream.receiving.received) throw new Fault("frame_invalid", "fin at another length than came");
     if (!stream.step("hear-fin")) throw new Fault("frame_invalid", "fin twice");
@@ -246,32 +234,10 @@ export class Mux {
   }
 
   #takeReset(number: number, code: string): void {
-    const stream = this.#find(number);
+    const stream = this.#streams.find(number);
     if (stream === undefined) return;
     stream.fail(resetFault("reset by the peer", code), true);
     this.#drop(stream);
-  }
-
-  /** A live stream; undefined for one that is over, whose late frames mean nothing. Fault for one that never was. */
-  #find(number: number): Stream | undefined {
-    const stream = this.#streams.get(number);
-    if (stream !== undefined) return stream.over ? undefined : stream;
-    const ours = number % 2 === this.#nextNumber % 2;
-    if (ours ? number >= this.#nextNumber : number > this.#peerNumber)
-      throw new Fault("frame_invalid", "a frame of a stream that was never opened");
-    return undefined;
-  }
-
-  #claimNumber(number: number): void {
-    if (number !== this.#peerNumber + 2) throw new Fault("frame_invalid", "stream numbers ascend by 2");
-    this.#peerNumber = number;
-  }
-
-  #add(number: number, name: Bytes, remote: boolean): Stream {
-    const window = new ReceiveWindow(this.#pot, this.#options.clock.monotonic());
-    const stream = new Stream(number, name, remote, window, this.#owner);
-    this.#streams.set(number, stream);
-    return stream;
   }
 
   #refuse(number: number, code: FaultCode): void {
@@ -316,8 +282,7 @@ export class Mux {
   }
 
   #drop(stream: Stream): void {
-    stream.window.release();
     this.#scheduler.remove(stream);
-    this.#streams.delete(stream.number);
+    this.#streams.drop(stream);
   }
 }

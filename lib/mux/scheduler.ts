@@ -78,6 +78,9 @@ export class Scheduler {
     stream.counted = 0;
     this.#credits.delete(stream);
     this.#fins.delete(stream);
+    if (!stream.queuedForTurn) return;
+    stream.queuedForTurn = false;
+    this.#turns.splice(this.#turns.indexOf(stream), 1);
   }
 
   /**
@@ -186,6 +189,7 @@ export class Scheduler {
   }
 
   #endTurn(stream: Stream): void {
+    if (!stream.queuedForTurn) return; // over with its `fin`: forgotten already
     this.#turns.shift();
     stream.queuedForTurn = false;
     if (stream.counted === 0) stream.deficitBytes = 0;

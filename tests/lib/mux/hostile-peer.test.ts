@@ -92,6 +92,22 @@ describe("a hostile peer", () => {
     }, "limited");
   });
 
+  test("streams opened, answered and reset without end leave nothing behind, also while nothing may be sent", () => {
+    const { b, says } = victim();
+    let number = 1;
+    for (let count = 0; count < 20_000; count++, number += 2) {
+      says(frames.open(number, name(number)));
+      b.opened
+        .pop()
+        ?.write(pattern(50))
+        .catch(() => undefined); // reset below
+      says(frames.reset(number, "closed"));
+    }
+    expect(b.mux.streams).toBe(0);
+    expect(b.mux.idle).toBe(true);
+    expect(b.mux.nextRecord()).toBeUndefined();
+  });
+
   test("one-byte frames cost little more than their bytes", () => {
     const { b, says } = victim();
     says(opened);
