@@ -58,9 +58,22 @@ const never = ranges(
   "ff00::/8",
 );
 const loopback = ranges("127.0.0.0/8", "::1/128");
+const localhost = ranges("127.0.0.1/32", "::1/128");
 
-export const isNeverAllowed = (address: IpAddress): boolean => never.some((range) => isInRange(address, range));
+export const isNeverAllowed = (address: IpAddress): boolean =>
+  [address, ...carriedV4(address)].some((one) => never.some((range) => isInRange(one, range)));
+/** What `localhost` stands for (RFC 6761 §6.3). */
+export const isLocalhost = (address: IpAddress): boolean => localhost.some((range) => isInRange(address, range));
 export const isLoopback = (address: IpAddress): boolean => loopback.some((range) => isInRange(address, range));
+
+/** IPv4 addresses that an IPv6 address leads on to: NAT64 (RFC 6052), 6to4 (RFC 3056), IPv4-compatible (RFC 4291 §2.5.5.1). */
+function carriedV4({ bits, value }: IpAddress): IpAddress[] {
+  if (bits === 32) return [];
+  const v4 = (shift: bigint): IpAddress[] => [{ bits: 32, value: (value >> shift) & 0xffff_ffffn }];
+  if (value >> 32n === 0x64_ff9bn << 64n) return v4(0n);
+  if (value >> 112n === 0x2002n) return v4(80n);
+  return value >> 32n === 0n && value > 1n ? v4(0n) : [];
+}
 
 function parseV4(text: string): IpAddress | undefined {
   let value = 0n;

@@ -1,6 +1,14 @@
 import { z } from "zod";
 import { Fault } from "#lib/fault";
-import { type IpAddress, isInRange, isLoopback, isNeverAllowed, parseAddress, parseRange } from "./addresses.ts";
+import {
+  type IpAddress,
+  isInRange,
+  isLocalhost,
+  isLoopback,
+  isNeverAllowed,
+  parseAddress,
+  parseRange,
+} from "./addresses.ts";
 
 /** The site's own list as a person writes it (PROTOCOL §9): what the cloud may reach here, and nothing else. */
 export const siteListSchema = z.strictObject({
@@ -86,7 +94,7 @@ function parseRule(line: string): HostRule {
   return {
     matchesName: (name) =>
       suffix === undefined ? name === host : name.endsWith(suffix) && name.length > suffix.length,
-    matchesAddress: () => false,
+    matchesAddress: (address) => host === "localhost" && isLocalhost(address), // the same under its other names
     namesLoopback: host === "localhost" || host.endsWith(".localhost"),
     portMin,
     portMax,

@@ -2,7 +2,9 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Fault } from "#lib/fault";
 import { expectFault } from "#support/faults";
+import { needs } from "#support/needs";
 import { makeSiteFetch } from "../../../agent/site/site-fetch.ts";
 import { SiteFile } from "../../../agent/site/site-file.ts";
 import { makeSiteGuard } from "../../../agent/site/site-guard.ts";
@@ -41,6 +43,8 @@ describe("hosts and ports", () => {
     ["10.1.255.1", 1],
     ["[fd12::1]", 80],
     ["localhost", 9000],
+    ["127.0.0.1", 9000],
+    ["[::1]", 9000],
     ["db.example.com", 5432],
     ["::ffff:10.1.0.1", 22],
   ];
@@ -51,7 +55,8 @@ describe("hosts and ports", () => {
     ["corp.local", 8000],
     ["a.corp.local", 8100],
     ["10.2.0.1", 80],
-    ["127.0.0.1", 9000],
+    ["127.0.0.2", 9000],
+    ["127.0.0.1", 9001],
     ["192.0.2.7", 443],
   ];
   test.each(allowed)("%s port %d may be reached", async (host, port) => {
@@ -67,7 +72,20 @@ describe("hosts and ports", () => {
     await expectFault(guard(lines, names).allowConnect(host, port), "not_allowed_here");
   });
 
-  const never = ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "100.100.100.200", "0.0.0.0", "fd00:ec2::254"];
+  const never = [
+    "169.254.169.254",
+    "::ffff:169.254.169.254",
+    "::ffff:a9fe:a9fe",
+    "0:0:0:0:0:FFFF:A9FE:A9FE",
+    "::169.254.169.254",
+    "64:ff9b::a9fe:a9fe",
+    "2002:a9fe:a9fe::1",
+    "fe80::1",
+    "fe80::1%eth0",
+    "100.100.100.200",
+    "0.0.0.0",
+    "fd00:ec2::254",
+  ];
   test.each(never)("%s is never reached, listed, in a range, or resolved to", async (address) => {
     const literal = address.includes(":") ? `[${address}]` : address;
     const everything = [`${literal}:80`, "0.0.0.0/0:*", "[::/0]:*", "sly.example.com:80"].filter(
@@ -77,6 +95,22 @@ describe("hosts and ports", () => {
     await expectFault(one.allowConnect(address, 80), "not_allowed_here");
     await expectFault(one.allowConnect("sly.example.com", 80), "not_allowed_here");
   });
+
+  test.each(["2852039166", "0xa9fea9fe", "0xa9.0xfe.43518", "0251.0376.0251.0376", "169.254.43518"])(
+    "%s, another spelling of 169.254.169.254, is neither reached by itself nor through a URL",
+    async (spelling) => {
+      const every = makeSiteGuard(() => ({
+        allow: ["0.0.0.0/0:*", "[::]/0:*", "sly.example.com:80"],
+        directories: [],
+      }));
+      const refusal = await every.allowConnect(spelling, 80).catch((error: unknown) => error);
+      expect(refusal).toBeInstanceOf(Fault); // not_allowed_here, or unavailable where the system knows no such name
+      const url = new URL(`http://${spelling}/`);
+      await expectFault(every.allowConnect(url.hostname, 80), "not_allowed_here");
+      const sly = guard(["sly.example.com:80"], { "sly.example.com": [spelling] });
+      await expectFault(sly.allowConnect("sly.example.com", 80), "not_allowed_here");
+    },
+  );
 
   test("a listed name that suddenly leads to this machine is refused; the good addresses of several are kept", async () => {
     await expectFault(
@@ -181,5 +215,48 @@ describe("fetch", () => {
       "system_unavailable",
     );
     expect(fault.detail.reason).toBe("ECONNREFUSED");
+  });
+});
+
+needs("openssl", "Debian's package openssl")("fetch over TLS", () => {
+  test("checks the certificate against the name, although it connects to the address", async () => {
+    const folderPath = await folder();
+    const [key, cert] = [join(folderPath, "key.pem"), join(folderPath, "cert.pem")];
+    const made = Bun.spawnSync([
+      ...["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"],
+      ...[
+        "-keyout",
+        key,
+        "-out",
+        cert,
+        "-days",
+        "2",
+        "-subj",
+        "/CN=erp",
+        "-addext",
+        "subjectAltName=DNS:erp.example.com",
+      ],
+    ]);
+    expect(made.exitCode).toBe(0);
+    const ca = await Bun.file(cert).text();
+    await using server = Bun.serve({
+      hostname: "127.0.0.1",
+      port: 0,
+      tls: { key: Bun.file(key), cert: Bun.file(cert) },
+      fetch: (request) => new Response(request.headers.get("host")),
+    });
+    const names = { "erp.example.com": ["127.0.0.1"], "other.example.com": ["127.0.0.1"] };
+    const one = guard([`127.0.0.1:${server.port}`], names);
+    const signal = AbortSignal.timeout(5_000);
+    const call = (trusted: readonly string[] | undefined, host: string) =>
+      makeSiteFetch(
+        one,
+        trusted,
+      )({ url: new URL(`https://${host}:${server.port}/`), method: "GET", headers: {}, signal });
+    expect(await (await call([ca], "erp.example.com")).text()).toBe(`erp.example.com:${server.port}`);
+    expect((await expectFault(call([ca], "other.example.com"), "system_unavailable")).detail.reason).toContain(
+      "ALTNAME",
+    );
+    await expectFault(call(undefined, "erp.example.com"), "system_unavailable");
   });
 });
