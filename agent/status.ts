@@ -6,6 +6,9 @@ export const agentStatusSchema = z.object({
   pid: z.int(),
   version: z.string(),
   startedAt: z.int(),
+  residentBytes: z.number(),
+  /** How late the event loop ran since this was asked last. */
+  loopLagP99Ms: z.number(),
   agentId: z.string().nullable(),
   identifier: z.string().nullable(),
   gateway: z.string().nullable(),
@@ -26,7 +29,6 @@ export const agentStatusSchema = z.object({
       name: z.string(),
       type: z.string(),
       version: z.int(),
-      wanted: z.int(),
       state: z.string(),
       reason: z.string().optional(),
       inbox: z.int(),

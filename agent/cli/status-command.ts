@@ -24,14 +24,13 @@ function text(status: AgentStatus, now: number): string {
     `  identity    ${status.identifier ?? "none"}`,
     `  gateway     ${status.gateway ?? "none"}`,
     `  credential  ${status.credentialUntil === null ? "none" : `for ${duration(status.credentialUntil - now)} more`}`,
-    `  process     ${status.pid}, version ${status.version}, up ${duration(now - status.startedAt)}`,
+    `  process     ${status.pid}, version ${status.version}, ${Math.round(status.residentBytes / 1_048_576)} MB, up ${duration(now - status.startedAt)}`,
     `  desired     ${status.desired === 0 ? "nothing yet" : `number ${status.desired}`}`,
   ];
   const plugins = status.plugins.map((plugin) => {
-    const drift = plugin.version === plugin.wanted ? "" : ` (wanted ${plugin.wanted})`;
     const reason = plugin.reason === undefined ? "" : `: ${plugin.reason}`;
     const facts = Object.entries(plugin.facts ?? {}).map(([name, value]) => ` ${name}=${value}`);
-    return `  ${plugin.name.padEnd(12)}${plugin.type} v${plugin.version}${drift}, ${plugin.state}${reason}, inbox ${plugin.inbox}, outbox ${plugin.outbox}${facts.join("")}`;
+    return `  ${plugin.name.padEnd(12)}${plugin.type} v${plugin.version}, ${plugin.state}${reason}, inbox ${plugin.inbox}, outbox ${plugin.outbox}${facts.join("")}`;
   });
   return `${[...lines, ...(plugins.length > 0 ? ["plugins", ...plugins] : [])].join("\n")}\n`;
 }

@@ -13,7 +13,7 @@ const checkTimeoutMs = 10_000;
 export class RunningPlugin implements AsyncDisposable {
   readonly desired: DesiredPlugin;
   readonly plugin: Plugin;
-  readonly #lane: Lane;
+  readonly lane: Lane;
   readonly #parts: HostParts;
   readonly #executor: LaneExecutor;
   #checked:
@@ -24,7 +24,7 @@ export class RunningPlugin implements AsyncDisposable {
   private constructor(desired: DesiredPlugin, plugin: Plugin, lane: Lane, parts: HostParts) {
     this.desired = desired;
     this.plugin = plugin;
-    this.#lane = lane;
+    this.lane = lane;
     this.#parts = parts;
     this.#executor = new LaneExecutor({
       lane,
@@ -72,7 +72,7 @@ export class RunningPlugin implements AsyncDisposable {
 
   /** What the last check said, and what waits. */
   health(): PluginHealth {
-    const { inbox, outbox } = this.#lane;
+    const { inbox, outbox } = this.lane;
     const checked = this.#checked;
     const reason = this.waiting === undefined ? checked?.reason : `waiting: ${this.waiting}`;
     return {

@@ -1,0 +1,197 @@
+/** Builds a Mercury from its parts: the only file that knows all of them. */
+import { hex, utf8 } from "#lib/bytes";
+import type { Cancel, Clock, Random } from "#lib/clock";
+import type { CryptoSuite } from "#lib/crypto";
+import { asFault, type FaultCode } from "#lib/fault";
+import type { Log } from "#lib/log";
+import { hostFacts, monitorLoopLag, residentBytes } from "#lib/runtime";
+import { type DesiredReport, nodeLane } from "#lib/session";
+import { openNetwork } from "./agent-store.ts";
+import { makeCommandHandlers } from "./commands/command-handlers.ts";
+import { CommandRunner } from "./commands/command-runner.ts";
+import type { AgentConfig } from "./config.ts";
+import { Reconciler } from "./desired/reconciler.ts";
+import { takeDesired } from "./desired/take-desired.ts";
+import { RunningPlugins } from "./running/plugin-runner.ts";
+import { makeSiteFetch } from "./site/site-fetch.ts";
+import type { SiteFile } from "./site/site-file.ts";
+import { makeSiteGuard } from "./site/site-guard.ts";
+import { type AgentStatus, serveStatus } from "./status.ts";
+import type { Store } from "./store/open-store.ts";
+import { encodeUp } from "./store/up-letters.ts";
+import { CorrectedClock } from "./tunnel/corrected-clock.ts";
+import { connectBy, openTunnel } from "./tunnel/open-tunnel.ts";
+import { Trust } from "./tunnel/trust.ts";
+import { Tunnel } from "./tunnel/tunnel.ts";
+import { agentVersion } from "./version.ts";
+
+/** The site's list is looked at again after this. */
+const siteListEveryMs = 1_000;
+
+export interface MercuryParts {
+  readonly config: AgentConfig;
+  /** Holds an answered enrollment; stays the caller's to close. */
+  readonly store: Store;
+  readonly siteFile: SiteFile;
+  readonly suite: CryptoSuite;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly setLogLevel: (level: AgentConfig["logLevel"]) => void;
+}
+
+/** A running Mercury. Disposing stops plugins, then the tunnel; what is stored waits for the next run. */
+export interface Mercury extends AsyncDisposable {
+  status(): AgentStatus;
+}
+
+/** Runs what ran, then connects, for ever. Fault `not_found` before the enrollment. */
+export async function createMercury(parts: MercuryParts): Promise<Mercury> {
+  const { config, store, suite, random, log, siteFile } = parts;
+  await using starting = new AsyncDisposableStack();
+  const clock = new CorrectedClock(parts.clock, (await store.cloud.authority())?.clockOffsetMs);
+  const trust = await Trust.load({ store, suite, clock, log: log.child("trust") });
+  const network = await openNetwork(config);
+  const host = hostFacts();
+  const startedAt = Math.floor(clock.now());
+  const lag = starting.use(monitorLoopLag(parts.clock, 20));
+  const now = () => Math.floor(clock.now());
+
+  starting.use(keepReading(siteFile, parts.clock, log.child("site")));
+  const site = makeSiteGuard(() => siteFile.list);
+  const plugins = new RunningPlugins({
+    clock,
+    random,
+    log: log.child("plugins"),
+    site,
+    fetch: makeSiteFetch(site, network.authorities),
+    lanes: store.lanes,
+    testConnectors: config.testConnectors,
+    onChange: () => tunnel.lanesChanged(),
+  });
+  const node = await store.lanes.lane(nodeLane);
+  const tell = async (kind: "report" | "warning", body: unknown, more: { code?: FaultCode; reason?: string } = {}) => {
+    const message = { kind, id: hex(random(16)), time: now(), contentType: "application/json", ...more };
+    await node.outbox.append([encodeUp({ ...message, body: utf8(JSON.stringify(body)) })]);
+  };
+  const reconciler = new Reconciler({
+    items: store.items,
+    runner: plugins,
+    log: log.child("desired"),
+    report: (report: DesiredReport) => tell("report", report),
+  });
+  const commands = new CommandRunner({
+    suite,
+    random,
+    store,
+    now,
+    log: log.child("commands"),
+    handlers: makeCommandHandlers({
+      plugins,
+      store,
+      clock,
+      random,
+      status,
+      setLogLevel: parts.setLogLevel,
+      reconnect: () => tunnel.reconnect(),
+      refresh: async () => tunnel.session?.refresh(),
+    }),
+  });
+  const believed = () => ({ keys: trust.keys, authority: trust.authority.identity });
+  const tunnel: Tunnel = new Tunnel({
+    store,
+    clock,
+    random,
+    trust,
+    log: log.child("tunnel"),
+    host: { version: agentVersion, platform: host.platform, hostname: host.hostname },
+    openLink: (slot, signal) => {
+      const gateway = trust.enrollment.gateway;
+      const connect = connectBy(network, clock);
+      return openTunnel({ store, suite, random, clock, log, trust, connect, gateway }, slot, signal);
+    },
+    downLanes: () => plugins.all().map(({ lane }) => lane),
+    waiting: (name) => plugins.all().find(({ lane }) => lane.name === name)?.waiting,
+    async health() {
+      await Promise.all(plugins.all().map((plugin) => plugin.check()));
+      return { desired: trust.freshness.desired, plugins: plugins.health() };
+    },
+    async desired(sealed) {
+      const number = await takeDesired({ suite, store, now }, believed(), sealed);
+      void reconciler.apply(number).catch((error: unknown) => {
+        log.error("desired state not applied", { number, code: asFault(error, "internal").code });
+      });
+      return number;
+    },
+    command: (sealed) => commands.take(believed(), sealed),
+    warn(code, reason) {
+      void tell("warning", {}, { code, reason: reason.slice(0, 500) }).catch((error: unknown) => {
+        log.warn("a warning was not stored", { code: asFault(error, "internal").code });
+      });
+    },
+  });
+
+  function status(): AgentStatus {
+    const { credential, enrollment, freshness, keys } = trust;
+    const { p99Ms } = lag.read();
+    const items = plugins.all().map((plugin) => {
+      const { desired, waiting } = plugin;
+      const { ok, reason, inboxMessages, outboxMessages } = plugin.health();
+      const facts = plugin.plugin.facts?.();
+      return {
+        name: desired.name,
+        type: desired.type,
+        version: desired.version,
+        state: waiting !== undefined ? "waiting" : ok ? "well" : reason === undefined ? "runs" : "not well",
+        ...(reason === undefined ? {} : { reason }),
+        inbox: inboxMessages,
+        outbox: outboxMessages,
+        ...(facts === undefined ? {} : { facts }),
+      };
+    });
+    return {
+      pid: host.pid,
+      version: agentVersion,
+      startedAt,
+      residentBytes: residentBytes(),
+      loopLagP99Ms: p99Ms,
+      agentId: enrollment.agentId,
+      identifier: keys.identity.identifier,
+      gateway: enrollment.gateway,
+      tunnel: tunnel.status,
+      credentialUntil: credential.claims === undefined ? null : credential.claims.exp * 1_000,
+      desired: freshness.desired,
+      plugins: items,
+    };
+  }
+
+  starting.use(await serveStatus(config.dataDirectory, status));
+  starting.use(tunnel);
+  starting.use(plugins);
+  await commands.answerInterrupted();
+  await reconciler.resume(trust.freshness.desired);
+  tunnel.start();
+  const running = starting.move();
+  return { status, [Symbol.asyncDispose]: () => running.disposeAsync() };
+}
+
+/** Looks whether the site's list changed, again and again. One that can't be read leaves the last in force, and is told once. */
+function keepReading(siteFile: SiteFile, clock: Clock, log: Log): Disposable {
+  let cancel: Cancel = () => undefined;
+  let told = "";
+  const read = async () => {
+    try {
+      await siteFile.read();
+      told = "";
+    } catch (error) {
+      const { message } = asFault(error, "config");
+      if (message !== told) log.error("the site's list can't be read; the last one holds", { reason: message });
+      told = message;
+    }
+  };
+  const again = () => {
+    cancel = clock.after(siteListEveryMs, () => void read().then(again));
+  };
+  again();
+  return { [Symbol.dispose]: () => cancel() };
+}
