@@ -27,6 +27,7 @@ import { enrollmentNexusRoutes } from "./enrollment/index.ts";
 import { gatewayForAgent, gatewayNexusRoutes, gatewayRoutes, makeDemandReplica } from "./gateways/index.ts";
 import { startJobs } from "./jobs.ts";
 import { openMessaging } from "./messaging.ts";
+import { messageMetrics } from "./messages/index.ts";
 import type { SolarisMetrics } from "./metrics.ts";
 import { endSilentReplicas, monitoringNexusRoutes, monitoringRoutes } from "./monitoring/index.ts";
 import { makeNexusApi } from "./nexus-api.ts";
@@ -89,6 +90,7 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
     signer,
     retention,
     replica,
+    metrics: messageMetrics(metrics.registry, db),
     testConnectors,
   });
   const { identityChanged, desiredNumber } = messaging;

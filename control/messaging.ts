@@ -1,6 +1,6 @@
 import type { Hono } from "hono";
 import type { Broker } from "#lib/broker";
-import type { UpWatermark } from "#lib/session";
+import { nodeLane, type UpWatermark } from "#lib/session";
 import type { Signer } from "#lib/statement";
 import { agentById } from "./agents/index.ts";
 import type { ApiEnv, SliceDeps } from "./api/index.ts";
@@ -14,6 +14,7 @@ import {
   ingest,
   keepAdopting,
   letterRoutes,
+  type MessageMetrics,
   makeLaneChecks,
   makeMessageWatch,
   makePusher,
@@ -21,6 +22,7 @@ import {
   makeReceivedFeed,
   makeTargets,
   messageRoutes,
+  noMessageMetrics,
   type PublishEvent,
   publishEvents,
   pushRoutes,
@@ -40,6 +42,8 @@ export interface MessagingDeps extends SliceDeps {
   readonly publishEvents?: boolean;
   /** Names this replica in leases. */
   readonly replica: string;
+  /** Default: nothing is counted. */
+  readonly metrics?: MessageMetrics;
 }
 
 /** The data side of Solaris: configurations, messages, commands, retention. */
@@ -58,13 +62,14 @@ const settleLifeMs = 600_000;
 /** Starts it: ingest and purge under their leases, publication of what was left. Disposing drains pushes first. */
 export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
   const { db, broker, clock, log } = deps;
+  const { metrics = noMessageMetrics } = deps;
   const lanes = makeLanes(db);
   const watch = makeMessageWatch(deps);
   const feed = makeReceivedFeed(deps);
   const publishDown = (to: { agent: string; plugin: string }, entry: Uint8Array, token: string) =>
     broker.publish({ kind: "down", ...to }, entry, token);
   const targets = makeTargets({ db, lanes, clock });
-  const pushDeps = { ...deps, lanes, targets, watch, publishDown, limiter: makeRateLimiter(deps) };
+  const pushDeps = { ...deps, metrics, lanes, targets, watch, publishDown, limiter: makeRateLimiter(deps) };
   const pusher = makePusher(pushDeps);
   const states = makeDesiredStates(deps);
   const give = makeGiveCommand(deps);
@@ -73,7 +78,8 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
 
   const laneOf: IngestDeps["laneOf"] = async (agentId, plugin) => {
     const known = await lanes.find(agentId, plugin);
-    if (known !== undefined) return known;
+    // Lanes of plugins are made with them, so that no agent can fill the table with names.
+    if (known !== undefined || plugin !== nodeLane) return known;
     const agent = await agentById(db, agentId);
     return agent === undefined ? undefined : lanes.of({ customerId: agent.customerId, agentId, plugin });
   };
@@ -90,7 +96,9 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
         return [asStatement(insertWarning(db, { agentId, at: clock.now(), kind: "node-warning", detail }))];
       },
     },
-    stored() {
+    metrics,
+    stored(counts) {
+      metrics.ingested(counts);
       watch.poke();
       feed.poke();
     },

@@ -3,6 +3,7 @@ export { type IngestDeps, ingest, type OpenUp } from "./ingest/ingest.ts";
 export { makeLaneChecks } from "./ingest/lane-checks.ts";
 export { letterRoutes } from "./letters/letter-routes.ts";
 export { laneDepths } from "./message-list.ts";
+export { type MessageMetrics, messageMetrics, noMessageMetrics } from "./message-metrics.ts";
 export { messageRoutes } from "./message-routes.ts";
 export { keepAdopting } from "./push/adopt-entries.ts";
 export type { PublishDown } from "./push/entry-steps.ts";

@@ -5,6 +5,7 @@ import type { Log } from "#lib/log";
 import type { Db, Seals } from "../../db/index.ts";
 import type { Lane } from "../../lanes/index.ts";
 import type { Lease } from "../../leases/index.ts";
+import type { MessageMetrics } from "../message-metrics.ts";
 import { quarantine } from "../tables.ts";
 import { ArrivalQueue, type BrokerEntry } from "./arrival-queue.ts";
 import { type EffectDeps, type Effects, effectsOf, type UpArrival } from "./entry-effects.ts";
@@ -25,7 +26,8 @@ export interface IngestDeps extends EffectDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly openUp: OpenUp;
-  /** The lane of a subject; undefined when there is no such agent. */
+  readonly metrics: Pick<MessageMetrics, "quarantined">;
+  /** The lane of a subject; undefined when there is no such agent, or it never had such a plugin. */
   readonly laneOf: (agentId: string, plugin: string) => Promise<Lane | undefined>;
   readonly checksOf: LaneChecks;
   /** Something was stored: who waits for it looks. */
@@ -33,11 +35,11 @@ export interface IngestDeps extends EffectDeps {
 }
 
 const groupEntriesMax = 64;
-const groupBytesMax = 4 * 1_048_576;
+const groupBytesMax = 1_048_576;
 const unconfirmedMax = 512;
 const unconfirmedBytesMax = 8 * 1_048_576;
 
-/** What no lane has: entries of agents that do not exist. */
+/** What no lane has: entries of agents or plugins that do not exist. */
 export const noLane = 0;
 
 /**
@@ -97,7 +99,9 @@ async function storeAlone(
     if (error instanceof Fault && error.entry.retry) throw error;
     deps.log.error("an entry can't be stored", { seq: entry.seq, error });
     const code = error instanceof Fault ? error.code : "internal";
-    await deps.db.write(lease.fence, await strangeEntry(deps, entry, noLane, code, "it could not be stored"));
+    const lane = (await deps.laneOf(entry.agent, entry.plugin))?.id ?? noLane;
+    await deps.db.write(lease.fence, await strangeEntry(deps, entry, lane, code, "it could not be stored"));
+    deps.metrics.quarantined(code);
     watermarks.clear();
   }
 }
@@ -119,7 +123,10 @@ async function store(
   for (const [index, entry] of group.entries()) {
     const lane = lanes[index];
     if (lane === undefined) {
-      strange.push(await strangeEntry(deps, entry, noLane, "not_found", "no such agent"));
+      strange.push(
+        await strangeEntry(deps, entry, noLane, "unknown_plugin", "no such agent, or it has no such plugin"),
+      );
+      deps.metrics.quarantined("unknown_plugin");
       continue;
     }
     const { created, seq, bytes } = entry;
@@ -128,8 +135,10 @@ async function store(
     const effects = await effectsOf(deps, arrival, before);
     moved.set(lane.id, effects.watermark);
     all.push(effects);
-    if (effects.refused !== undefined)
+    if (effects.refused !== undefined) {
       deps.log.warn("an entry was put into quarantine", { lane: lane.id, seq: entry.seq, code: effects.refused });
+      deps.metrics.quarantined(effects.refused);
+    }
   }
   await deps.db.write(lease.fence, ...all.flatMap(({ statements }) => statements), ...strange);
   for (const [lane, watermark] of moved) remember(watermarks, lane, watermark);

@@ -6,6 +6,7 @@ import type { Principal } from "../../access/principal.ts";
 import { type ApiContext, idParam, newRouter, operation, principalOf } from "../../api/index.ts";
 import type { Db } from "../../db/index.ts";
 import { checkedIdempotencyKey } from "../message-id.ts";
+import type { MessageMetrics } from "../message-metrics.ts";
 import { isFinal, type MessageState, messageStates } from "../message-state.ts";
 import { type MessageRow, messagesById } from "../repo.ts";
 import type { MessageWatch } from "../watch.ts";
@@ -22,6 +23,7 @@ export interface PushRouteDeps {
   readonly pusher: Pusher;
   readonly limiter: RateLimiter;
   readonly watch: MessageWatch;
+  readonly metrics: Pick<MessageMetrics, "pushed">;
 }
 
 const pushedSchema = z
@@ -66,7 +68,9 @@ export function pushRoutes(deps: PushRouteDeps) {
   async function push(by: Principal, agent: string, plugin: string, items: readonly PushItem[]): Promise<PushResult[]> {
     const { lane, licence } = await deps.targets.find(by, agent, plugin);
     await deps.limiter.spend(licence, items.length);
-    return deps.pusher.push(lane, items);
+    const results = await deps.pusher.push(lane, items);
+    for (const result of results) deps.metrics.pushed(result instanceof Fault ? result.code : "taken", 1);
+    return results;
   }
 
   /** States of those that were taken, by id, after the wait that the caller prefers. */

@@ -15,7 +15,7 @@ import {
 import { eventually } from "#support/eventually";
 import { makeLanes } from "../../../control/lanes/index.ts";
 import { type Lease, makeLeases } from "../../../control/leases/index.ts";
-import { type IngestDeps, ingest } from "../../../control/messages/index.ts";
+import { type IngestDeps, ingest, noMessageMetrics } from "../../../control/messages/index.ts";
 
 let side: DataSide;
 let replica: Replica;
@@ -121,6 +121,7 @@ describe("ingest", () => {
     await publish("b5", "orders", utf8("no CBOR"));
     await publish("b5", "orders", Uint8Array.of(0xa0));
     await publish("nobody", "orders", utf8("x"));
+    await publish("b5", "made-up", utf8("x"));
     const entry = { generation: 1, first: 1, messages: [{ body: utf8("end") }] };
     await sendUp(replica, "b5", { ...entry, plugin: "orders" });
     await eventually("the next", async () => (await page("agentId=b5")).items.length === 1);
@@ -129,7 +130,10 @@ describe("ingest", () => {
     const all = (await (await replica.call("GET", "/quarantine")).json()) as {
       items: { agentId: string | null; code: string }[];
     };
-    expect(all.items.filter(({ agentId }) => agentId === null).map(({ code }) => code)).toEqual(["not_found"]);
+    expect(all.items.filter(({ agentId }) => agentId === null).map(({ code }) => code)).toEqual([
+      "unknown_plugin",
+      "unknown_plugin",
+    ]);
     const payload = await replica.call("GET", `/quarantine/${items[1]?.id}/payload`);
     expect(await payload.text()).toBe("no CBOR");
     const looks = await replica.deps.db.read("SELECT action FROM audit_entries WHERE action = 'quarantine.read'");
@@ -253,6 +257,7 @@ describe("ingest", () => {
         seals: deps.seals,
         clock: deps.clock,
         log: silentLog,
+        metrics: noMessageMetrics,
         hooks: { report: async () => [], answer: async () => [], warning: async () => [] },
         checksOf: async () => new Map(),
         laneOf: async () => lane,
