@@ -27,6 +27,17 @@ export async function republish(deps: RepublishDeps, unpublished: boolean): Prom
   }
 }
 
+/** Seals the state of every agent anew, under the authority's key of now. */
+export async function resealAll(db: Db, states: Pick<DesiredStates, "reseal">): Promise<void> {
+  for (let after = ""; ; ) {
+    const agents = await agentsWithState(db, { after, unpublished: false, limit: page });
+    for (const agentId of agents) await states.reseal(agentId);
+    const last = agents.at(-1);
+    if (last === undefined || agents.length < page) return;
+    after = last;
+  }
+}
+
 /**
  * Publishes all that the broker lost once at the start, then every few seconds what could not be published when it was made.
  * A broker that comes back empty while this runs is noticed through `again`.

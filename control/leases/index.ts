@@ -1,3 +1,3 @@
 /** Work that must be one over all replicas: a lease row with a fencing number (DESIGN §4, §9). */
-export { type Lease, type Leases, makeLeases } from "./leases.ts";
-export { type LeasedWork, underLease } from "./under-lease.ts";
+export { type Lease, makeLeases } from "./leases.ts";
+export { underLease } from "./under-lease.ts";

@@ -1,12 +1,10 @@
 /** Messages in both directions: push, ingest, what was received, dead letters. */
-export { type IngestDeps, ingest, type OpenUp } from "./ingest/ingest.ts";
+export { type IngestDeps, ingest } from "./ingest/ingest.ts";
 export { makeLaneChecks } from "./ingest/lane-checks.ts";
 export { letterRoutes } from "./letters/letter-routes.ts";
-export { laneDepths } from "./message-list.ts";
 export { type MessageMetrics, messageMetrics, noMessageMetrics } from "./message-metrics.ts";
 export { messageRoutes } from "./message-routes.ts";
 export { keepAdopting } from "./push/adopt-entries.ts";
-export type { PublishDown } from "./push/entry-steps.ts";
 export { pushRoutes } from "./push/push-routes.ts";
 export { makePusher } from "./push/pusher.ts";
 export { makeRateLimiter } from "./push/rate-limiter.ts";
