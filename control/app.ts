@@ -17,17 +17,19 @@ import { auditRoutes, makeAuditLog, writeCheckpoint, writeSummaries } from "./au
 import {
   authorityNexusRoutes,
   authorityRoutes,
+  finishRotation,
   makeIssueCredential,
   openAuthority,
   openRevocations,
+  rotateAuthority,
 } from "./authority/index.ts";
 import { customerRoutes } from "./customers/index.ts";
 import { makeDb, makeNewId, makeSeals } from "./db/index.ts";
 import { enrollmentNexusRoutes } from "./enrollment/index.ts";
 import { gatewayForAgent, gatewayNexusRoutes, gatewayRoutes, makeDemandReplica } from "./gateways/index.ts";
 import { startJobs } from "./jobs.ts";
-import { openMessaging } from "./messaging.ts";
 import { messageMetrics } from "./messages/index.ts";
+import { openMessaging } from "./messaging.ts";
 import type { SolarisMetrics } from "./metrics.ts";
 import { endSilentReplicas, monitoringNexusRoutes, monitoringRoutes } from "./monitoring/index.ts";
 import { makeNexusApi } from "./nexus-api.ts";
@@ -112,6 +114,7 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
     gatewayForAgent: (customerId: string, id: string | undefined) => gatewayForAgent(slices, customerId, id),
   };
 
+  const rotation = { db, kms, suite, clock, authority, revocations, log: log.child("authority") };
   const api = makeApi({
     findPrincipal: makeFindPrincipal(slices),
     log: log.child("api"),
@@ -125,7 +128,7 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
       monitoringRoutes(slices),
       ...messaging.slices,
       accessRoutes(slices),
-      authorityRoutes({ authority, revocations }),
+      authorityRoutes({ authority, revocations, rotate: (actor) => rotateAuthority(rotation, actor) }),
       auditRoutes({ db, authorityChain: () => authority.identity.chain }),
     ],
   });
@@ -138,8 +141,16 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
   ]);
 
   const checkpoint = () => writeCheckpoint({ db, clock, signer });
+  const signAnew = async () => {
+    await audit.record({ actor: "solaris", action: "authority.signing-anew" }); // a new head, for a checkpoint of its own
+    await checkpoint();
+    await messaging.signAnew();
+  };
   const jobs = startJobs({ clock, log: log.child("jobs") }, [
     { name: "silent replicas", everyMs: 5_000, run: () => endSilentReplicas(slices) },
+    { name: "authority", everyMs: 1_000, run: () => authority.look() },
+    { name: "authority rotation", everyMs: 2_000, run: () => finishRotation(rotation, signAnew) },
+    { name: "revocation list", everyMs: 5_000, run: () => revocations.push() },
     { name: "audit summaries", everyMs: 60_000, run: () => writeSummaries({ db, audit, suite, clock }) },
     { name: "audit checkpoints", everyMs: 300_000, run: checkpoint },
   ]);

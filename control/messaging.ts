@@ -6,7 +6,14 @@ import { agentById } from "./agents/index.ts";
 import type { ApiEnv, SliceDeps } from "./api/index.ts";
 import { commandRoutes, makeGiveCommand, takeAnswer } from "./commands/index.ts";
 import { asStatement } from "./db/index.ts";
-import { desiredNumberOf, desiredRoutes, keepPublishing, makeDesiredStates, takeReport } from "./desired/index.ts";
+import {
+  desiredNumberOf,
+  desiredRoutes,
+  keepPublishing,
+  makeDesiredStates,
+  resealAll,
+  takeReport,
+} from "./desired/index.ts";
 import { makeLanes, upWatermarksOf } from "./lanes/index.ts";
 import { makeLeases, underLease } from "./leases/index.ts";
 import {
@@ -52,6 +59,8 @@ export interface Messaging extends AsyncDisposable {
   readonly slices: readonly Hono<ApiEnv>[];
   /** An agent has a new identity: what is sealed to it is sealed anew. */
   identityChanged(agentId: string): Promise<void>;
+  /** Signs every desired state anew: the authority has another key. */
+  signAnew(): Promise<void>;
   /** Number of the newest desired state that is sealed to the agent; 0 = none. */
   desiredNumber(agentId: string): Promise<number>;
   upWatermarks(agentId: string): Promise<UpWatermark[]>;
@@ -134,6 +143,7 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
     async identityChanged(agentId) {
       await states.reseal(agentId);
     },
+    signAnew: () => resealAll(db, states),
     desiredNumber: (agentId) => desiredNumberOf(db, agentId),
     upWatermarks: (agentId) => upWatermarksOf(db, agentId),
     async [Symbol.asyncDispose]() {

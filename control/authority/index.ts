@@ -2,5 +2,6 @@
 export { type Authority, openAuthority, storedAuthority } from "./authority.ts";
 export { type CredentialSubject, type IssueCredential, makeIssueCredential } from "./credentials.ts";
 export { openRevocations, type Revocations } from "./revocations.ts";
+export { finishRotation, rotateAuthority } from "./rotation.ts";
 export { authorityNexusRoutes, authorityRoutes } from "./routes.ts";
 export type { RevokedIdentity } from "./rules.ts";

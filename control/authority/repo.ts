@@ -1,4 +1,4 @@
-import { and, desc, gt, isNotNull } from "drizzle-orm";
+import { and, desc, eq, gt, isNotNull } from "drizzle-orm";
 import { agentIdentities } from "../agents/tables.ts";
 import type { Db } from "../db/index.ts";
 import { nexusReplicas } from "../gateways/tables.ts";
@@ -13,6 +13,18 @@ export async function newestChain(db: Db): Promise<AuthorityRow | undefined> {
   const [row] = await db.query.select().from(authorityChains).orderBy(desc(authorityChains.length)).limit(1);
   return row;
 }
+
+export async function newestLength(db: Db): Promise<number> {
+  const [row] = await db.read<{ length: number }>("SELECT coalesce(max(length), 0) AS length FROM authority_chains");
+  return row?.length ?? 0;
+}
+
+/** All chains that the authority had, the oldest first. */
+export const allChains = (db: Db): Promise<AuthorityRow[]> =>
+  db.query.select().from(authorityChains).orderBy(authorityChains.length);
+
+export const finishChain = (db: Db, length: number, finishedAt: number) =>
+  db.query.update(authorityChains).set({ finishedAt }).where(eq(authorityChains.length, length));
 
 export const insertChain = (db: Db, row: AuthorityRow) => db.query.insert(authorityChains).values(row);
 

@@ -1,12 +1,12 @@
 import type { Broker } from "#lib/broker";
-import { base64url, utf8 } from "#lib/bytes";
+import { base64url, equalBytes, utf8 } from "#lib/bytes";
 import type { Clock } from "#lib/clock";
 import { Fault } from "#lib/fault";
 import type { Log } from "#lib/log";
 import type { Statement } from "#lib/runtime";
-import { signRevocation } from "#lib/statement";
+import { type Signer, signRevocation } from "#lib/statement";
 import type { AuditEvent, AuditLog } from "../audit/index.ts";
-import { asStatement, type Db, isDuplicate, type Query } from "../db/index.ts";
+import { type Db, isDuplicate, type Query } from "../db/index.ts";
 import type { Authority } from "./authority.ts";
 import { insertList, newestList, newestListNumber, type RevocationListRow, revokedIdentities } from "./repo.ts";
 import { listClaims, type RevokedIdentity } from "./rules.ts";
@@ -24,13 +24,17 @@ export interface Revocations {
    * list is pushed. With no identities `set` is written alone.
    */
   revoke(event: AuditEvent, identities: readonly RevokedIdentity[], ...set: (Statement | Query)[]): Promise<void>;
+  /** The next list with the same content, signed by `signer`, in one durable write with `set`. */
+  signAnew(event: AuditEvent, signer: Signer, ...set: (Statement | Query)[]): Promise<void>;
+  /** Puts the newest list into the broker, unless it is there. */
+  push(): Promise<void>;
 }
 
 export interface RevocationDeps {
   readonly db: Db;
   readonly audit: AuditLog;
   readonly authority: Authority;
-  readonly broker: Pick<Broker, "put">;
+  readonly broker: Pick<Broker, "get" | "put">;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -39,10 +43,14 @@ export interface RevocationDeps {
 export async function openRevocations(deps: RevocationDeps): Promise<Revocations> {
   const { db, audit, authority, clock } = deps;
 
-  async function nextList(number: number, added: readonly RevokedIdentity[]): Promise<RevocationListRow> {
+  async function nextList(
+    signer: Signer,
+    number: number,
+    added: readonly RevokedIdentity[],
+  ): Promise<RevocationListRow> {
     const now = clock.now();
     const claims = listClaims(number, [...(await revokedIdentities(db, now)), ...added], now);
-    return { number, statement: await signRevocation(authority.signer, claims), createdAt: now };
+    return { number, statement: await signRevocation(signer, claims), createdAt: now };
   }
 
   async function current(): Promise<RevocationListRow> {
@@ -51,37 +59,66 @@ export async function openRevocations(deps: RevocationDeps): Promise<Revocations
     return row;
   }
 
-  /** A hint that arrives at once; a Nexus that misses it reads the number within a second. */
-  async function push(row: RevocationListRow): Promise<void> {
+  async function writeNext(
+    event: AuditEvent,
+    signer: Signer,
+    identities: readonly RevokedIdentity[],
+    set: readonly (Statement | Query)[],
+  ): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      const row = await nextList(signer, (await newestListNumber(db)) + 1, identities);
+      try {
+        await audit.record(event, ...set, insertList(db, row));
+        return;
+      } catch (error) {
+        if (!isDuplicate(error, revocationLists.number) || tries >= triesMax) throw error;
+      }
+    }
+  }
+
+  /** Compare-and-set: of two pushes that overtake one another the newer list stays. */
+  async function push(): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      const row = await current();
+      const wanted = revocationValue(row, authority);
+      const there = await deps.broker.get({ kind: "revocations" });
+      if (there !== undefined && equalBytes(there.bytes, wanted)) return;
+      try {
+        await deps.broker.put({ kind: "revocations" }, wanted, { expect: there?.revision ?? 0 });
+        return;
+      } catch (error) {
+        if (!(error instanceof Fault) || error.code !== "conflict" || tries >= triesMax) throw error;
+      }
+    }
+  }
+
+  /** The list counts once it is written; every Nexus also asks Solaris, and a job pushes again. */
+  async function pushNow(): Promise<void> {
     try {
-      await deps.broker.put({ kind: "revocations" }, revocationValue(row, authority));
+      await push();
     } catch (error) {
-      deps.log.error("the revocation list could not be pushed", { number: row.number, error });
+      deps.log.error("the revocation list could not be pushed yet", { error });
     }
   }
 
   if ((await newestList(db)) === undefined)
-    await db.write({ ...asStatement(insertList(db, await nextList(1, [])).onConflictDoNothing()) });
-  await push(await current());
+    await db.write(insertList(db, await nextList(authority.signer, 1, [])).onConflictDoNothing());
+  await pushNow();
 
   return {
     current,
+    push,
     number: () => newestListNumber(db),
     async revoke(event, identities, ...set) {
       if (identities.length === 0) {
         await audit.record(event, ...set);
         return;
       }
-      for (let tries = 1; ; tries++) {
-        const row = await nextList((await newestListNumber(db)) + 1, identities);
-        try {
-          await audit.record(event, ...set, insertList(db, row));
-          await push(row);
-          return;
-        } catch (error) {
-          if (!isDuplicate(error, revocationLists.number) || tries >= triesMax) throw error;
-        }
-      }
+      await writeNext(event, authority.signer, identities, set);
+      await pushNow();
+    },
+    async signAnew(event, signer, ...set) {
+      await writeNext(event, signer, [], set);
     },
   };
 }

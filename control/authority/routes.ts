@@ -7,7 +7,8 @@ import {
   revocationsAnswerSchema,
   timeSchema,
 } from "#lib/session";
-import { etag, newRouter, operation } from "../api/index.ts";
+import { actorOf } from "../access/principal.ts";
+import { etag, newRouter, operation, principalOf } from "../api/index.ts";
 import { newNexusRouter } from "../gateways/authenticate.ts";
 import type { Authority } from "./authority.ts";
 import { type Revocations, revocationAnswer } from "./revocations.ts";
@@ -42,27 +43,43 @@ const authoritySchema = z
   .meta({ ref: "Authority" });
 
 /** `/authority`: who signs here. */
-export function authorityRoutes({ authority, revocations }: AuthorityRouteDeps) {
+export function authorityRoutes({
+  authority,
+  revocations,
+  rotate,
+}: AuthorityRouteDeps & { readonly rotate: (actor: string) => Promise<void> }) {
   const tag = "Authority";
-  return newRouter().get(
-    "/authority",
-    operation({ tag, summary: "The authority's identity", scope: "audit:read", answers: { 200: authoritySchema } }),
-    async (context) => {
-      const number = await revocations.number();
-      const { identifier, changes, chain } = authority.identity;
-      return (
-        etag(context, `${changes.length}-${number}`) ??
-        context.json({
-          identifier,
-          changes: changes.map(({ hash, createdMs, expiresMs }) => ({
-            hash,
-            createdAt: createdMs,
-            expiresAt: expiresMs,
-          })),
-          chain: base64url(chain),
-          revocations: number,
-        })
-      );
-    },
-  );
+  const show = async () => {
+    const { identifier, changes, chain } = authority.identity;
+    return {
+      identifier,
+      changes: changes.map(({ hash, createdMs, expiresMs }) => ({ hash, createdAt: createdMs, expiresAt: expiresMs })),
+      chain: base64url(chain),
+      revocations: await revocations.number(),
+    };
+  };
+  return newRouter()
+    .get(
+      "/authority",
+      operation({ tag, summary: "The authority's identity", scope: "audit:read", answers: { 200: authoritySchema } }),
+      async (context) => {
+        const shown = await show();
+        return etag(context, `${shown.changes.length}-${shown.revocations}`) ?? context.json(shown);
+      },
+    )
+    .post(
+      "/authority/rotate",
+      operation({
+        tag,
+        summary: "Give the authority new keys",
+        description: "Its identifier stays. All that it signed is signed anew; the former private keys are destroyed.",
+        scope: "*",
+        answers: { 200: authoritySchema },
+        faults: ["conflict"],
+      }),
+      async (context) => {
+        await rotate(actorOf(principalOf(context)));
+        return context.json(await show());
+      },
+    );
 }

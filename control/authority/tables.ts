@@ -11,6 +11,8 @@ export const authorityChains = sqliteTable("authority_chains", {
   signKey: text("sign_key").notNull(),
   agreeKey: text("agree_key").notNull(),
   createdAt: time("created_at").notNull(),
+  /** When everything was signed anew and the keys before were destroyed; null while that is to be done. */
+  finishedAt: time("finished_at"),
 });
 
 /** Revocation lists by number; the highest counts. */

@@ -141,7 +141,8 @@ CREATE TABLE `authority_chains` (
 	`chain` blob NOT NULL,
 	`sign_key` text NOT NULL,
 	`agree_key` text NOT NULL,
-	`created_at` integer NOT NULL
+	`created_at` integer NOT NULL,
+	`finished_at` integer
 );
 
 CREATE TABLE `revocation_lists` (
