@@ -97,14 +97,35 @@ function mainPath(broker: "embedded" | "nats"): void {
   );
 
   test(
+    "a suspended licence ends the session and loses nothing that waits",
+    async () => {
+      const { customerId, licenceId } = await stack.api.createCustomer("suspended");
+      const { agentId, site } = await stack.addAgent({ name: "suspended", customerId });
+      await stack.api.call("POST", `/licences/${licenceId}/suspend`, { reason: "unpaid" });
+      await stack.online(agentId, false, 10_000);
+      await eventually("the agent knows why", () => site.program.log.includes('"suspended"'));
+      await stack.api.call("POST", `/licences/${licenceId}/resume`);
+      await site.program.stop();
+      site.start(); // instead of waiting for its back-off
+      await stack.online(agentId);
+    },
+    timeoutMs,
+  );
+
+  test(
     "a revoked agent goes, is refused, and cannot enroll again",
     async () => {
       const revoked = await stack.addAgent({ name: "revoked" });
       await stack.api.revoke(revoked.agentId);
       await stack.online(revoked.agentId, false, 10_000);
       await revoked.site.program.kill();
-      const { code } = await revoked.site.cli(["enroll", "--token-file", "token"]);
-      expect(code).not.toBe(0);
+      const token = join(stack.directory, "revoked", "token");
+      const again = await revoked.site.cli(["enroll", "--token-file", token]);
+      expect(again.code).not.toBe(0);
+      expect(again.output).toContain("(enrolled)");
+      const other = await stack.addSite({ name: "other" }).cli(["enroll", "--token-file", token]);
+      expect(other.code).not.toBe(0);
+      expect(other.output).toContain("(token_used)");
     },
     timeoutMs,
   );
