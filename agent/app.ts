@@ -12,6 +12,7 @@ import { CommandRunner } from "./commands/command-runner.ts";
 import type { AgentConfig } from "./config.ts";
 import { Reconciler } from "./desired/reconciler.ts";
 import { takeDesired } from "./desired/take-desired.ts";
+import { giveUpLane } from "./lanes/give-up-lane.ts";
 import { RunningPlugins } from "./running/plugin-runner.ts";
 import { makeSiteFetch } from "./site/site-fetch.ts";
 import type { SiteFile } from "./site/site-file.ts";
@@ -27,6 +28,8 @@ import { agentVersion } from "./version.ts";
 
 /** The site's list is looked at again after this. */
 const siteListEveryMs = 1_000;
+/** Lanes that stand still are looked for this often. */
+const waitsEveryMs = 500;
 
 export interface MercuryParts {
   readonly config: AgentConfig;
@@ -118,9 +121,8 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
     },
     async desired(sealed) {
       const number = await takeDesired({ suite, store, now }, believed(), sealed);
-      void reconciler.apply(number).catch((error: unknown) => {
-        log.error("desired state not applied", { number, code: asFault(error, "internal").code });
-      });
+      // Aside: neither the tunnel nor a newer state waits for a plugin.
+      void applying(() => reconciler.apply(number));
       return number;
     },
     command: (sealed) => commands.take(believed(), sealed),
@@ -130,6 +132,23 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
       });
     },
   });
+
+  let pass: Promise<void> = Promise.resolve();
+  /** Brings plugins to what is wanted, one pass after the other; then nobody waits for a plugin that is gone. */
+  function applying(work: () => Promise<void>): Promise<void> {
+    pass = pass.then(async () => {
+      try {
+        await work();
+        const known = new Set([nodeLane, ...(await store.items.all()).map(({ name }) => name)]);
+        for (const lane of store.lanes.all())
+          if (!known.has(lane.name)) await giveUpLane(lane, clock, random, log.child(lane.name));
+      } catch (error) {
+        const { code, message } = asFault(error, "internal");
+        log.error("desired state not applied whole", { code, reason: message });
+      }
+    });
+    return pass;
+  }
 
   function status(): AgentStatus {
     const { credential, enrollment, freshness, keys } = trust;
@@ -168,11 +187,31 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
   starting.use(await serveStatus(config.dataDirectory, status));
   starting.use(tunnel);
   starting.use(plugins);
+  starting.use(watchWaits(plugins, clock, (lane) => tunnel.statusChanged(lane)));
   await commands.answerInterrupted();
-  await reconciler.resume(trust.freshness.desired);
-  tunnel.start();
+  tunnel.start(); // plugins come up beside it: their lanes open as they do
+  void applying(() => reconciler.resume(trust.freshness.desired));
   const running = starting.move();
-  return { status, [Symbol.asyncDispose]: () => running.disposeAsync() };
+  const dispose = async () => {
+    await pass;
+    await running.disposeAsync();
+  };
+  return { status, [Symbol.asyncDispose]: dispose };
+}
+
+/** Has the status of a lane told that began or ceased to wait: no event of the lane's says so. */
+function watchWaits(plugins: RunningPlugins, clock: Clock, changed: (lane: string) => void): Disposable {
+  const seen = new Map<string, string | undefined>();
+  let cancel: Cancel = () => undefined;
+  const look = () => {
+    for (const { desired, waiting } of plugins.all()) {
+      if (seen.get(desired.name) !== waiting) changed(desired.name);
+      seen.set(desired.name, waiting);
+    }
+    cancel = clock.after(waitsEveryMs, look);
+  };
+  look();
+  return { [Symbol.dispose]: () => cancel() };
 }
 
 /** Looks whether the site's list changed, again and again. One that can't be read leaves the last in force, and is told once. */

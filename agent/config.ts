@@ -44,6 +44,18 @@ export const variables = [
   { name: "MERCURY_ALLOW_INSECURE", text: "yes = tunnels without TLS may leave this machine; for tests only" },
 ] as const;
 
+/** Variables by which a runtime sends everything through a proxy. */
+export const proxyVariables = [
+  "HTTPS_PROXY",
+  "https_proxy",
+  "HTTP_PROXY",
+  "http_proxy",
+  "ALL_PROXY",
+  "all_proxy",
+  "NO_PROXY",
+  "no_proxy",
+] as const;
+
 /** What a machine's platform says about where things belong. */
 export interface Place {
   /** Like `linux-x64`. */
