@@ -2,6 +2,7 @@ import type { Broker } from "#lib/broker";
 import { decodeJson, encodeJson, equalBytes, type JsonValue, utf8 } from "#lib/bytes";
 import type { Clock, Random } from "#lib/clock";
 import type { CryptoSuite } from "#lib/crypto";
+import { Fault } from "#lib/fault";
 import type { Log } from "#lib/log";
 import type { Statement } from "#lib/runtime";
 import { type DesiredState, desiredStateSchema } from "#lib/session";
@@ -58,6 +59,7 @@ export interface DesiredStates {
 
 export function makeDesiredStates(deps: DesiredStateDeps): DesiredStates {
   const { db, clock } = deps;
+  const turns = new Map<string, Promise<void>>();
 
   async function statePlugins(agentId: string, coming: ComingVersion | undefined): Promise<DesiredState["plugins"]> {
     const rows = (await wantedVersions(db, agentId)).filter(({ name }) => name !== coming?.row.name);
@@ -99,6 +101,20 @@ export function makeDesiredStates(deps: DesiredStateDeps): DesiredStates {
     };
   }
 
+  /** Changes of one agent go one behind the other here; only another replica's can still come in between. */
+  function inTurn<T>(agentId: string, work: () => Promise<T>): Promise<T> {
+    const turn = (turns.get(agentId) ?? Promise.resolve()).then(work);
+    const over = turn.then(
+      () => undefined,
+      () => undefined, // whoever asked is told
+    );
+    turns.set(agentId, over);
+    void over.then(() => {
+      if (turns.get(agentId) === over) turns.delete(agentId);
+    });
+    return turn;
+  }
+
   async function change(agentId: string, make: () => Promise<DesiredChange>): Promise<number> {
     for (let tries = 1; ; tries++) {
       // Read first: whatever the state is made of can't change without a higher number.
@@ -108,7 +124,8 @@ export function makeDesiredStates(deps: DesiredStateDeps): DesiredStates {
       try {
         await write([insertState(db, state)], number);
       } catch (error) {
-        if (!isDuplicate(error, desiredStates.number) || tries >= triesMax) throw error;
+        if (!isDuplicate(error, desiredStates.number)) throw error;
+        if (tries >= triesMax) throw new Fault("unavailable", "too many changes at once", { cause: error });
         continue;
       }
       await publish(agentId).catch((error: unknown) => {
@@ -138,9 +155,9 @@ export function makeDesiredStates(deps: DesiredStateDeps): DesiredStates {
   }
 
   return {
-    change,
+    change: (agentId, make) => inTurn(agentId, () => change(agentId, make)),
     publish,
-    reseal: (agentId) => change(agentId, async () => ({ write: (set) => db.write(...set) })),
+    reseal: (agentId) => inTurn(agentId, () => change(agentId, async () => ({ write: (set) => db.write(...set) }))),
   };
 }
 
