@@ -70,6 +70,12 @@ export class DatabaseThread implements Database {
     return resultsOf(await this.#queue.add(set));
   }
 
+  /** Ends the thread at once, as a crash would; who waits is told. */
+  kill(): void {
+    this.#worker.terminate();
+    this.#end(new Fault("database", "the database thread ended"));
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -134,6 +140,8 @@ function owned(value: SqlParameter): SqlParameter {
 function checkParameter(value: unknown): void {
   if (value === null || value instanceof Uint8Array) return;
   if (typeof value === "number" && Number.isFinite(value)) return;
+  if (typeof value === "string" && value.includes("\0"))
+    throw new Fault("invalid", "a text with a NUL character can't be stored: it would end there when read");
   if (typeof value === "string" || typeof value === "bigint" || typeof value === "boolean") return;
   throw new TypeError("a parameter is null, a finite number, bigint, boolean, text or bytes");
 }

@@ -1,7 +1,7 @@
 /** What a column or parameter holds. Integers are safe integers (±2^53-1), blobs are bytes, booleans go in as 0 / 1. */
 export type SqlValue = null | number | string | Uint8Array<ArrayBuffer>;
 
-/** What may be bound to a `?`. A bigint must be a safe integer; a boolean is bound as 0 / 1. */
+/** What may be bound to a `?`. A bigint must be a safe integer; a boolean is bound as 0 / 1; a text may hold no NUL (Fault `invalid`). */
 export type SqlParameter = null | number | bigint | boolean | string | Uint8Array;
 
 /** A row by column name. */

@@ -11,8 +11,14 @@ export interface RemoteOptions {
   readonly authToken?: string;
 }
 
-/** Fails when the statement before it changed another number of rows: a server takes no condition inside a batch. */
-const guard = "SELECT CASE WHEN changes() = ? THEN 1 ELSE json('expectation') END";
+/** A statement that fails when the one before it had another number of rows: a server takes no condition inside a batch. */
+function guardOf({ sql, params, expect }: BoundStatement) {
+  const reads = /^\s*(select|with|values)\b/i.test(sql);
+  const affected = reads ? `(SELECT count(*) FROM (${sql}))` : "changes()";
+  const args = [...(reads ? params : []), expect].map(bindable);
+  return { sql: `SELECT CASE WHEN ${affected} = ? THEN 1 ELSE json('expectation') END`, args };
+}
+
 const roundsTogetherMax = 3;
 
 /** A libSQL server over HTTP or WebSocket. `encryptionKey` does not exist here: sensitive columns are sealed by KMS. */
@@ -49,10 +55,10 @@ export class RemoteDriver implements Driver {
 
   async #batch(sets: readonly (readonly BoundStatement[])[]) {
     const steps = sets.flatMap((set, owner) =>
-      set.flatMap(({ sql, params, expect }, index) => {
-        const statement = { owner, index, guards: false, stmt: { sql, args: params.map(bindable) } };
-        const guards = { owner, index, guards: true, stmt: { sql: guard, args: [expect] } };
-        return expect < 0 ? [statement] : [statement, guards];
+      set.flatMap((statement, index) => {
+        const { sql, params, expect } = statement;
+        const itself = { owner, index, guards: false, stmt: { sql, args: params.map(bindable) } };
+        return expect < 0 ? [itself] : [itself, { owner, index, guards: true, stmt: guardOf(statement) }];
       }),
     );
     try {

@@ -27,7 +27,7 @@ export async function atomicWrite(
     await rename(temporary, path);
     syncFolder(folder);
   } catch (error) {
-    await rm(temporary, { force: true });
+    await rm(temporary, { force: true }).catch(() => undefined); // the first failure is what is told
     throw fileFault(error, path);
   }
 }

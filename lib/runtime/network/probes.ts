@@ -1,5 +1,5 @@
 import { lookup } from "node:dns/promises";
-import { connect as connectTcp } from "node:net";
+import { connect as connectTcp, isIP } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { Fault } from "#lib/fault";
 
@@ -27,7 +27,12 @@ export function probeTls(
   options: { ca?: readonly string[]; timeoutMs?: number } = {},
 ): Promise<number> {
   const { ca, timeoutMs = 10_000 } = options;
-  const settings = { host, port, servername: host, ...(ca === undefined ? {} : { ca: [...ca] }) };
+  const settings = {
+    host,
+    port,
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    ...(ca === undefined ? {} : { ca: [...ca] }),
+  };
   return probe(host, port, timeoutMs, () => connectTls(settings), "secureConnect");
 }
 
