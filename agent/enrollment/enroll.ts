@@ -2,6 +2,8 @@ import { fromBase64url, fromUtf8 } from "#lib/bytes";
 import type { Clock, Random } from "#lib/clock";
 import type { CryptoSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
+import type { NodeKeys } from "#lib/identity";
+import { clockLeewayMs } from "#lib/limits";
 import { authorityAnswerSchema, enrollAnswerSchema } from "#lib/session";
 import {
   decodeEnrollmentToken,
@@ -45,9 +47,10 @@ export async function enroll(deps: EnrollmentDeps, tokenText: string): Promise<E
   const before = await store.cloud.enrollment();
   if (before !== undefined && before.agentId !== null && before.token !== tokenText.trim())
     throw new Fault("enrolled", undefined, { detail: { agent: before.agentId, gateway: before.gateway } });
-  const keys = await store.identity.ensure();
+  const made = await store.identity.ensure();
   await store.cloud.beginEnrollment({ gateway, authority: token.authority, token: tokenText.trim() });
   const shown = await askGateway(deps.network, `${gateway}/enroll`, { schema: authorityAnswerSchema });
+  const keys = isOfWrongClock(deps.clock, made, shown) ? await store.identity.remakeUnanswered() : made;
   const agentId = await namingTheClock(deps.clock, shown, () => redeem(deps, token, gateway, shown.value.authority));
   return { agentId, identifier: keys.identity.identifier, gateway };
 }
@@ -79,6 +82,20 @@ async function redeem(
     now: clock.now(),
   });
   return answer.agentId;
+}
+
+/**
+ * An identity made while this machine's clock was ahead is refused by everyone until that time has come. It is given up once the
+ * clock agrees with the gateway's, and not before: now it may be the clock that is behind.
+ */
+function isOfWrongClock(
+  clock: Pick<Clock, "now">,
+  { identity }: NodeKeys,
+  { dateMs }: Pick<AskedGateway<unknown>, "dateMs">,
+): boolean {
+  const now = clock.now();
+  const agrees = dateMs !== undefined && Math.abs(now - dateMs) <= clockLeewayMs;
+  return agrees && identity.last.createdMs > now + clockLeewayMs;
 }
 
 const clockCodes = new Set(["clock", "identity_expired", "statement_expired", "credential_expired"]);

@@ -64,6 +64,17 @@ export class IdentityStore {
     return await this.#keys(encodeSecrets(secrets), chain);
   }
 
+  /** Another identity in place of one that Solaris never answered. Fault `conflict` once it has. */
+  async remakeUnanswered(): Promise<NodeKeys> {
+    await this.#database.write([
+      {
+        sql: "DELETE FROM identity WHERE one = 1 AND NOT EXISTS (SELECT 1 FROM enrollment WHERE agent_id IS NOT NULL)",
+        expect: 1,
+      },
+    ]);
+    return await this.ensure();
+  }
+
   /** Makes and stores the next keys before anyone is told of them; those of a rotation under way are kept. */
   async beginRotation(): Promise<NodeKeys> {
     const pending = await this.pending();
