@@ -1,13 +1,16 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { eventually } from "../support/eventually.ts";
 import { needs } from "../support/needs.ts";
-import { Stack, sourceCommands } from "../support/stack.ts";
+import { Stack } from "../support/stack.ts";
 
 const timeoutMs = 60_000;
 
-/** Mercury on a machine whose clock is wrong by `offset`, such as `+1d`; its waits last as long as ever. */
-const mercuryAt = (offset: string) => ["faketime", "-f", offset, ...sourceCommands.mercury];
-const environment = { FAKETIME_DONT_FAKE_MONOTONIC: "1", DONT_FAKE_MONOTONIC: "1" };
+/** The environment of a machine whose clock is wrong by `offset`, such as `+1d`; its waits last as long as ever. */
+const wrongBy = (offset: string) => ({
+  LD_PRELOAD: "/usr/$LIB/faketime/libfaketimeMT.so.1", // what the wrapper `faketime` sets; it would stand between us and the process
+  FAKETIME: offset,
+  FAKETIME_DONT_FAKE_MONOTONIC: "1",
+  DONT_FAKE_MONOTONIC: "1",
+});
 
 /** Promise 6: a clock wrong by a day works, or fails with an error that names the clock. */
 needs("faketime", "apt-get install faketime")("a clock wrong by a day", () => {
@@ -29,7 +32,7 @@ needs("faketime", "apt-get install faketime")("a clock wrong by a day", () => {
       async () => {
         const name = `enrolls-${words}`;
         const { agentId, token } = await stack.api.createAgent(customerId, { name });
-        const site = stack.addSite({ name, command: mercuryAt(offset), environment });
+        const site = stack.addSite({ name, environment: wrongBy(offset) });
         const outcome = await site.enroll(token).then(
           () => "enrolled",
           (error: unknown) => String(error),
@@ -52,7 +55,7 @@ needs("faketime", "apt-get install faketime")("a clock wrong by a day", () => {
     );
 
     test(
-      `${words}: an enrolled agent works, or names the clock; and works once it is set right`,
+      `${words}: an enrolled agent works all the same; and once it is set right`,
       async () => {
         const name = `runs-${words}`;
         const { agentId, token } = await stack.api.createAgent(customerId, { name });
@@ -61,16 +64,11 @@ needs("faketime", "apt-get install faketime")("a clock wrong by a day", () => {
         const wrong = stack.addSite({
           name: `${name}-wrong`,
           directory: right.directory,
-          command: mercuryAt(offset),
-          environment,
+          environment: wrongBy(offset),
         });
         wrong.start();
-        const state = await eventually("it is online, or names the clock", async () => {
-          if ((await stack.api.status(agentId)).online) return "online";
-          return (await wrong.status()).tunnel.code === "clock" && "named";
-        });
-        console.log(`run, clock a day ${words}: ${state}`);
-        if (state === "online") await works(agentId, right.exchange);
+        await stack.online(agentId); // it believes the authenticated time that a refusal or a session brings
+        await works(agentId, right.exchange);
         await wrong.program.stop();
         await stack.online(agentId, false);
         right.start();

@@ -102,6 +102,8 @@ describe("a configuration that the API takes and the site can't run", () => {
     "one bad item does not keep the others from being applied",
     async () => {
       using _other = Bun.listen({ hostname: "127.0.0.1", port: taken, socket: { data: () => undefined } });
+      await stack.api.putPlugin(agent.agentId, "hook", webhook(better));
+      await stack.applied(agent.agentId, "hook");
       await agent.site.program.stop();
       const directory = agent.site.exchange;
       const bad = await stack.api.putPlugin(agent.agentId, "hook", webhook(taken));

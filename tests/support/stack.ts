@@ -203,7 +203,9 @@ export class Stack implements AsyncDisposable {
     return this.#programs.map((program) => `── ${program.settings.name}\n${program.log.slice(-6_000)}`).join("\n");
   }
 
+  /** With `STACK_LOGS=1` what the programs printed is shown before it is gone. */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (process.env.STACK_LOGS === "1") console.error(this.logs());
     await Promise.all(this.sites.map((site) => site[Symbol.asyncDispose]()));
     await Promise.all(this.nexuses.map(({ program }) => program[Symbol.asyncDispose]()));
     await this.solaris[Symbol.asyncDispose]();
