@@ -127,6 +127,7 @@ async function pushOrders(narrator: Narrator, stack: Stack, erp: Erp, agent: Dem
   const watching = new AbortController();
   const watched = watch(erp, progress, watching.signal);
   let repeated = 0;
+  let restarted: Promise<void> | undefined;
   for (let index = 0; index < orderCount; index++) {
     if (index === 300) {
       stack.network.cut();
@@ -134,11 +135,14 @@ async function pushOrders(narrator: Narrator, stack: Stack, erp: Erp, agent: Dem
     }
     if (index === 600) {
       await stack.gateway.kill();
-      narrator.say(`${stack.gateway.settings.name} was killed (SIGKILL) and started again`);
-      await stack.startGateway();
+      narrator.say(
+        `${stack.gateway.settings.name} was killed (SIGKILL); it starts again while the cloud goes on pushing`,
+      );
+      restarted = stack.startGateway();
     }
     repeated += await pushUntilTaken(stack, agent, index);
   }
+  await restarted;
   await eventually("all orders are booked", async () => (await erp.summary()).distinctOrders >= orderCount, {
     timeoutMs: 45_000,
     everyMs: 100,
@@ -161,7 +165,7 @@ async function pushOrders(narrator: Narrator, stack: Stack, erp: Erp, agent: Dem
 }
 
 async function appliedCount(stack: Stack, agent: DemoAgent): Promise<number> {
-  const states = await stack.api.all<{ state: string }>(`/messages?agentId=${agent.id}&limit=500`);
+  const states = await stack.api.all<{ state: string }>(`/messages?agentId=${agent.id}&limit=200`);
   return states.filter(({ state }) => state === "applied").length;
 }
 
@@ -252,7 +256,7 @@ export async function revoke(narrator: Narrator, { stack, agent }: Stage): Promi
   narrator.check(
     "the session of a revoked agent ends",
     seconds < 5,
-    `after ${seconds.toFixed(1)} s, and Mercury says why`,
+    `after ${seconds.toFixed(2)} s, and Mercury says why`,
   );
   const refused = await stack.api.push(agent.id, "erp", "{}").then(
     () => "taken",
