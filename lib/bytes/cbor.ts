@@ -1,6 +1,6 @@
 import { decode } from "cborg";
 import { CborWriter } from "./cbor-writer.ts";
-import type { Bytes } from "./octets.ts";
+import { type Bytes, compareBytes } from "./octets.ts";
 
 /** What our CBOR carries: no floats, tags, undefined or indefinite lengths. */
 export type CborValue =
@@ -20,11 +20,11 @@ export function encodeCbor(value: CborValue): Bytes {
 }
 
 /**
- * The one value these bytes encode. Throws on anything that is not deterministic CBOR of `CborValue`:
- * trailing bytes, duplicate keys, non-shortest integers, indefinite lengths, undefined, tags.
+ * The one value these bytes encode. Throws on anything that is not the deterministic CBOR of a `CborValue`: trailing bytes,
+ * duplicate or unsorted keys, longer forms than needed, indefinite lengths, floats of whole numbers, text that is no UTF-8.
  */
 export function decodeCbor(bytes: Uint8Array): unknown {
-  return decode(bytes, {
+  const value: CborValue = decode(bytes, {
     strict: true,
     allowIndefinite: false,
     allowUndefined: false,
@@ -33,4 +33,8 @@ export function decodeCbor(bytes: Uint8Array): unknown {
     allowBigInt: false,
     rejectDuplicateMapKeys: true,
   });
+  // The library passes some other spellings; what its own encoder would not write is none of ours.
+  const again = encodeCbor(value);
+  if (again.length !== bytes.length || compareBytes(again, bytes) !== 0) throw new TypeError("not deterministic CBOR");
+  return value;
 }
