@@ -31,7 +31,7 @@ import { startJobs } from "./jobs.ts";
 import { messageMetrics } from "./messages/index.ts";
 import { openMessaging } from "./messaging.ts";
 import type { SolarisMetrics } from "./metrics.ts";
-import { endSilentReplicas, monitoringNexusRoutes, monitoringRoutes } from "./monitoring/index.ts";
+import { endSilentReplicas, monitoringNexusRoutes, monitoringRoutes, warnOfFailures } from "./monitoring/index.ts";
 import { makeNexusApi } from "./nexus-api.ts";
 import { openingNexusRoutes, openingRoutes } from "./openings/index.ts";
 import type { Retention } from "./retention/index.ts";
@@ -136,7 +136,7 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
     authorityNexusRoutes({ authority, revocations }),
     gatewayNexusRoutes({ ...gateway, revocations }),
     enrollmentNexusRoutes(identity),
-    openingNexusRoutes(identity),
+    openingNexusRoutes({ ...identity, opened: metrics.opened }),
     monitoringNexusRoutes(identity),
   ]);
 
@@ -148,6 +148,7 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
   };
   const jobs = startJobs({ clock, log: log.child("jobs") }, [
     { name: "silent replicas", everyMs: 5_000, run: () => endSilentReplicas(slices) },
+    { name: "failure warnings", everyMs: 60_000, run: () => warnOfFailures(slices) },
     { name: "authority", everyMs: 1_000, run: () => authority.look() },
     { name: "authority rotation", everyMs: 2_000, run: () => finishRotation(rotation, signAnew) },
     { name: "revocation list", everyMs: 5_000, run: () => revocations.push() },

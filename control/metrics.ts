@@ -8,6 +8,8 @@ export interface SolarisMetrics {
   readonly registry: Registry;
   /** One use of a key in KMS. */
   kmsUsed(operation: string): void;
+  /** One decision over an opening: `accept`, `deny`, or the code of a refusal. */
+  opened(outcome: string): void;
   /** One answered request. `route` is its pattern, so that ids make no series. */
   answered(route: string, status: number, seconds: number): void;
 }
@@ -18,6 +20,12 @@ export function solarisMetrics(db: Db): SolarisMetrics {
     name: "solaris_kms_uses_total",
     help: "Uses of keys in KMS",
     labelNames: ["operation"],
+    registers: [...registers],
+  });
+  const openings = new Counter({
+    name: "solaris_openings_total",
+    help: "Decisions over openings of tunnels",
+    labelNames: ["outcome"],
     registers: [...registers],
   });
   const requests = new Histogram({
@@ -47,6 +55,7 @@ export function solarisMetrics(db: Db): SolarisMetrics {
   return {
     registry: registers[0],
     kmsUsed: (operation) => kmsUses.inc({ operation }),
+    opened: (outcome) => openings.inc({ outcome }),
     answered: (route, status, seconds) => requests.observe({ route, status: String(status) }, seconds),
   };
 }

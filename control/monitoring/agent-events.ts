@@ -13,12 +13,15 @@ export type AgentEventKind =
   | "copy-seen"
   | "token-reused"
   | "clock-wrong"
+  | "many-failures"
   | "node-warning";
 
 const warnings: ReadonlySet<string> = new Set<AgentEventKind>([
+  "address-changed",
   "copy-seen",
   "token-reused",
   "clock-wrong",
+  "many-failures",
   "node-warning",
 ]);
 

@@ -1,4 +1,4 @@
 /** Monitoring: sessions, presence, history of every agent; what replicas tell in their digests. */
 export { countAgents } from "./repo.ts";
 export { monitoringNexusRoutes, monitoringRoutes } from "./routes.ts";
-export { endSilentReplicas } from "./service.ts";
+export { endSilentReplicas, warnOfFailures } from "./service.ts";

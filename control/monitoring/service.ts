@@ -3,6 +3,7 @@ import type { Digest, DigestAnswer } from "#lib/session";
 import type { SliceDeps } from "../api/index.ts";
 import { type DemandReplica, type GatewayRow, touchReplica } from "../gateways/index.ts";
 import { countRefusal } from "../openings/index.ts";
+import { insertWarning } from "./agent-events.ts";
 import { endStatements, openStatements } from "./digest-statements.ts";
 import { mustEnd, sessionsOfNexus, silentReplicas } from "./repo.ts";
 import { sessionJson } from "./rules.ts";
@@ -64,6 +65,25 @@ export async function endSilentReplicas(deps: MonitoringDeps): Promise<void> {
     const ended = rows.map((row) => ({ ...row, at: seenAt, code: "wire_lost", eventId: newId("evt") }));
     for (const list of chunks(ended)) await db.write(...endStatements(JSON.stringify(list), identifier));
   }
+}
+
+const failureWindowMs = 600_000;
+/** Refusals within the window from which on a person should look. */
+const failuresMany = 30;
+
+/** Warns, once an hour at most, of agents that were refused many times in ten minutes, or that somebody claimed to be. */
+export async function warnOfFailures({ db, clock }: Pick<MonitoringDeps, "db" | "clock">): Promise<void> {
+  const now = clock.now();
+  const rows = await db.read<{ agentId: string; count: number; addresses: number }>(
+    `SELECT a.id AS agentId, sum(r.count) AS count, count(DISTINCT r.address) AS addresses
+     FROM refusals r JOIN agents a ON a.id = r.subject OR a.identifier = r.subject
+     WHERE r.minute > ? AND r.subject <> '' GROUP BY a.id HAVING sum(r.count) >= ? LIMIT 1000`,
+    [now - failureWindowMs, failuresMany],
+  );
+  const warned = rows.map(({ agentId, count, addresses }) =>
+    insertWarning(db, { agentId, at: now, kind: "many-failures", detail: { count, addresses } }),
+  );
+  if (warned.length > 0) await db.write(...warned);
 }
 
 function chunks<T>(items: readonly T[]): T[][] {

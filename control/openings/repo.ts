@@ -64,11 +64,12 @@ export const drawSlot = (next: NextSlot): Statement => ({
 
 /**
  * The agent has fsynced this epoch: the value before counts no more, and the token that enrolled the identity answers nobody. The
- * first statement changes one row, also when it is said again; none when the slot has another epoch or its agent must not go on.
+ * first statement changes one row, also when it is said again; none when the slot has another epoch, its agent must not go on, or
+ * it was opened at another gateway.
  */
 export const readySlot = (
   session: { readonly agentId: string; readonly slot: number; readonly epoch: number },
-  gatewayCustomer: string | null,
+  gateway: { readonly id: string; readonly customerId: string | null },
   nowMs: number,
 ): Statement[] => [
   {
@@ -77,8 +78,19 @@ export const readySlot = (
         SELECT 1 FROM agents a JOIN licences l ON l.id = a.licence_id
         WHERE a.id = agent_slots.agent_id AND a.identifier = agent_slots.identifier AND a.revoked_at IS NULL
           AND a.held_at IS NULL AND l.suspended_at IS NULL AND l.valid_from <= ?
-          AND (l.valid_until IS NULL OR l.valid_until > ?) AND (? IS NULL OR a.customer_id = ?))`,
-    params: [nowMs, session.agentId, session.slot, session.epoch, nowMs, nowMs, gatewayCustomer, gatewayCustomer],
+          AND (l.valid_until IS NULL OR l.valid_until > ?) AND (? IS NULL OR a.customer_id = ?))
+        AND EXISTS (SELECT 1 FROM nexus_replicas r WHERE r.identifier = agent_slots.nexus AND r.gateway_id = ?)`,
+    params: [
+      nowMs,
+      session.agentId,
+      session.slot,
+      session.epoch,
+      nowMs,
+      nowMs,
+      gateway.customerId,
+      gateway.customerId,
+      gateway.id,
+    ],
     expect: 1,
   },
   {

@@ -22,20 +22,22 @@ import {
   type SliceDeps,
   toPage,
 } from "../api/index.ts";
-import { type DemandReplica, newNexusRouter } from "../gateways/index.ts";
+import { newNexusRouter } from "../gateways/index.ts";
 import { authorize, type OpeningDeps } from "./authorize.ts";
 import { refusalsOf } from "./refusals.ts";
 import { openingsOf } from "./repo.ts";
 import { ready, refresh, type SessionDeps } from "./session.ts";
 
 /** `POST /nexus/v1/authorize`, `/ready`, `/refresh`. */
-export function openingNexusRoutes(deps: OpeningDeps & SessionDeps & { readonly demandReplica: DemandReplica }) {
+export function openingNexusRoutes(deps: OpeningDeps & SessionDeps & { readonly opened: (outcome: string) => void }) {
   return newNexusRouter()
     .post("/authorize", body(authorizeRequestSchema), async (context) => {
       const gateway = context.get("gateway");
       const asked = context.req.valid("json");
       await deps.demandReplica(gateway, asked.nexus);
-      return context.json(authorizeAnswerSchema.parse(await authorize(deps, { ...asked, gateway })));
+      const answer = await authorize(deps, { ...asked, gateway });
+      deps.opened(answer.decision === "refuse" ? answer.code : answer.decision);
+      return context.json(authorizeAnswerSchema.parse(answer));
     })
     .post("/ready", body(readyRequestSchema), async (context) => {
       await ready(deps, context.get("gateway"), context.req.valid("json"));

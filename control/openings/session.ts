@@ -6,13 +6,14 @@ import type { SliceDeps } from "../api/index.ts";
 import type { Authority, IssueCredential, Revocations } from "../authority/index.ts";
 import { licenceProblem } from "../customers/index.ts";
 import { expecting } from "../db/index.ts";
-import { demandServes, type GatewayRow } from "../gateways/index.ts";
+import { type DemandReplica, demandServes, type GatewayRow } from "../gateways/index.ts";
 import { readySlot, slotOf } from "./repo.ts";
 
 export interface SessionDeps extends Pick<SliceDeps, "db" | "audit" | "suite" | "clock" | "log"> {
   readonly authority: Authority;
   readonly revocations: Pick<Revocations, "current">;
   readonly issueCredential: IssueCredential;
+  readonly demandReplica: DemandReplica;
   readonly desiredNumber: (agentId: string) => Promise<number>;
   /** Called once an agent has another key: what is sealed to it has to be sealed anew. */
   readonly identityChanged: (agentId: string) => Promise<void>;
@@ -27,11 +28,11 @@ export interface SessionKey {
 
 /**
  * The agent has fsynced its epoch: the session is its newest in the slot. Faults: `displaced` when a newer one was drawn,
- * `forbidden` for a gateway that does not serve the agent, and why the agent must not go on.
+ * `identity_unexpected` for another gateway than the one it was opened at, and why the agent must not go on.
  */
 export async function ready(deps: SessionDeps, gateway: GatewayRow, session: SessionKey): Promise<void> {
   try {
-    await deps.db.write(...readySlot(session, gateway.customerId, deps.clock.now()));
+    await deps.db.write(...readySlot(session, gateway, deps.clock.now()));
   } catch (error) {
     if (!(error instanceof Fault) || error.code !== "conflict") throw error;
     await demandSession(deps, gateway, session); // says why
@@ -70,6 +71,7 @@ async function demandSession(
 ): Promise<Standing> {
   const row = await slotOf(deps.db, agentId, slot);
   if (row === undefined || row.epoch !== epoch) throw new Fault("displaced");
+  await deps.demandReplica(gateway, row.nexus);
   const standing = await standingOf(deps.db, row.identifier);
   if (standing === undefined) throw new Fault("displaced");
   const { agent, identity, licence } = standing;

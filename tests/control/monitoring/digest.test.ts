@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { Digest } from "#lib/session";
-import { endSilentReplicas } from "../../../control/monitoring/index.ts";
+import { endSilentReplicas, warnOfFailures } from "../../../control/monitoring/index.ts";
 import { ControlWorld, type TestAgent } from "../../support/control-world.ts";
 
 let world: ControlWorld;
@@ -176,6 +176,24 @@ describe("digests", () => {
     expect((await digest({ full: true, sessions: [...many, sessionOf(agent, epoch)] })).status).toBe(204);
     expect(performance.now() - began).toBeLessThan(5_000);
     expect((await status(agent)).online).toBe(true);
+  });
+
+  test("many failures within minutes are one warning, also when somebody only claims to be the agent", async () => {
+    const agent = await world.enrolled(customerId);
+    const refusals = [
+      {
+        address: "203.0.113.5",
+        code: "authorization_invalid",
+        sub: agent.identifier,
+        minute: world.clock.now(),
+        count: 40,
+      },
+    ];
+    await digest({ refusals });
+    for (let round = 0; round < 2; round++) await warnOfFailures(world.solaris.slices);
+    const { json } = await world.api("GET", `/agents/${agent.id}/events`);
+    const warnings = json.items.filter(({ warning }: { warning: boolean }) => warning);
+    expect(warnings).toMatchObject([{ kind: "many-failures", detail: { count: 40, addresses: 1 } }]);
   });
 
   test("counts say how many agents are in which state", async () => {

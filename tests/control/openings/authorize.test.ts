@@ -135,7 +135,19 @@ describe("authorize", () => {
     expect(asked.json).toMatchObject({ decision: "refuse", code: "audience" });
     const { epoch } = await agent.open();
     const session = { agentId: agent.id, slot: 0, epoch };
-    expect((await world.nexus("POST", "refresh", session, made.json.key)).json.code).toBe("forbidden");
+    expect((await world.nexus("POST", "refresh", session, made.json.key)).json.code).toBe("identity_unexpected");
+  });
+
+  test("another gateway says neither ready nor refresh for a session that was not opened there", async () => {
+    const made = await world.api("POST", "/gateways", { name: "third", origins: [ControlWorld.origin] });
+    await world.startReplica(made.json.key);
+    const agent = await world.enrolled(customerId);
+    const { json } = await agent.authorize(await agent.header());
+    if (json.decision !== "accept") throw new RangeError("not accepted");
+    const session = { agentId: agent.id, slot: 0, epoch: json.epoch };
+    for (const path of ["ready", "refresh"])
+      expect((await world.nexus("POST", path, session, made.json.key)).json.code).toBe("identity_unexpected");
+    expect((await world.nexus("POST", "ready", session)).status).toBe(204);
   });
 
   test("a replica that was not started under the asking key may ask nothing", async () => {
