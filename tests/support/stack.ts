@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { type Balancer, balancer } from "./balancer.ts";
 import { type CuttingProxy, cuttingProxy } from "./cutting-proxy.ts";
 import { eventually } from "./eventually.ts";
 import { freePort } from "./free-port.ts";
@@ -31,7 +32,7 @@ export interface StackOptions {
   readonly broker?: "embedded" | "nats";
   /** Puts a proxy between sites and their (first) gateway: `stack.network`. Default false. */
   readonly cuttable?: boolean;
-  /** Replicas of Nexus with `nats`. Default 1. */
+  /** Replicas of one Nexus with `nats`, behind a balancer when there are several. Default 1. */
   readonly nexusReplicas?: number;
   readonly commands?: Partial<ProgramCommands>;
   readonly environment?: {
@@ -46,7 +47,10 @@ export interface StackOptions {
 /** One replica of Nexus as a process. */
 export interface NexusProgram {
   readonly program: Program;
+  /** Where agents reach it: the same for all replicas. */
   readonly origin: string;
+  /** Where this replica itself listens. */
+  readonly address: string;
 }
 
 /**
@@ -67,6 +71,7 @@ export class Stack implements AsyncDisposable {
   #network: CuttingProxy | undefined;
   readonly #commands: ProgramCommands;
   #api: SolarisApi | undefined;
+  #balancer: Balancer | undefined;
 
   private constructor(options: StackOptions) {
     this.#options = options;
@@ -146,7 +151,7 @@ export class Stack implements AsyncDisposable {
   /** Starts a replica of Nexus (again) and waits until it is ready. */
   async startNexus(nexus: NexusProgram): Promise<void> {
     nexus.program.start();
-    await this.#ready(nexus.program, nexus.origin);
+    await this.#ready(nexus.program, nexus.address);
   }
 
   /** Starts nats-server (again) and waits until it listens. */
@@ -210,6 +215,7 @@ export class Stack implements AsyncDisposable {
     await Promise.all(this.nexuses.map(({ program }) => program[Symbol.asyncDispose]()));
     await this.solaris[Symbol.asyncDispose]();
     await this.nats?.program[Symbol.asyncDispose]();
+    this.#balancer?.[Symbol.dispose]();
     this.#network?.[Symbol.dispose]();
     if (this.#options.directory === undefined) rmSync(this.directory, { recursive: true, force: true });
   }
@@ -235,16 +241,17 @@ export class Stack implements AsyncDisposable {
     await this.startSolaris();
     this.#api = new SolarisApi(this.origin, this.adminKey);
     if (this.nats === undefined) return;
-    for (let replica = 0; replica < (this.#options.nexusReplicas ?? 1); replica++) await this.#addNexus(this.nats);
+    const ports = Array.from({ length: this.#options.nexusReplicas ?? 1 }, freePort);
+    if (ports.length > 1) this.#balancer = balancer(ports);
+    const origin = this.#reachedThrough(this.#balancer?.port ?? ports[0] ?? 0);
+    const made = await this.api.call<{ key: string }>("POST", "/gateways", { name: "gateway", origins: [origin] });
+    const keyFile = join(this.directory, "gateway-key");
+    writeFileSync(keyFile, made.key, { mode: 0o600 });
+    for (const port of ports) await this.#addNexus(this.nats, keyFile, origin, port);
   }
 
-  async #addNexus(nats: NatsProgram): Promise<void> {
-    const port = freePort();
-    const origin = this.#reachedThrough(port);
+  async #addNexus(nats: NatsProgram, keyFile: string, origin: string, port: number): Promise<void> {
     const name = `nexus-${this.nexuses.length + 1}`;
-    const made = await this.api.call<{ key: string }>("POST", "/gateways", { name, origins: [origin] });
-    const keyFile = join(this.directory, `${name}.gateway-key`);
-    writeFileSync(keyFile, made.key, { mode: 0o600 });
     const program = new Program({
       name,
       command: [...this.#commands.nexus, "serve"],
@@ -260,7 +267,7 @@ export class Stack implements AsyncDisposable {
       directory: this.directory,
       logFile: join(this.directory, `${name}.log`),
     });
-    const nexus = { program, origin };
+    const nexus = { program, origin, address: `http://127.0.0.1:${port}` };
     this.nexuses.push(nexus);
     await this.startNexus(nexus);
   }
