@@ -7,6 +7,7 @@ import { commandArguments, environment, exitProcess, onCrash, writeOut } from "#
 import packageFile from "../package.json" with { type: "json" };
 import { type BrokerConfigWords, writeBrokerConfig } from "./cli/broker-config.ts";
 import { makeKey } from "./cli/make-key.ts";
+import { rotateKey } from "./cli/rotate-key.ts";
 import { verifyAudit } from "./cli/verify-audit.ts";
 import { readConfig, variablesText } from "./config.ts";
 import { serve } from "./serve.ts";
@@ -82,6 +83,17 @@ program
   .option("--customer <id>", "the one customer it may see")
   .action(async (options: { name: string; scopes: string; customer?: string }) => {
     writeOut(`${await makeKey(config(), options)}\n`);
+  });
+
+program
+  .command("rotate-key")
+  .description("put all that is stored under another key; Solaris must not run meanwhile")
+  .requiredOption("--to <file>", "0600 file with the new key, made when missing")
+  .action(async ({ to }: { to: string }) => {
+    await rotateKey(config(), to);
+    writeOut(
+      `Done. From now on ${to} holds the key: name it in SOLARIS_KEY_FILE, or set SOLARIS_KEY to what is in it.\n`,
+    );
   });
 
 program

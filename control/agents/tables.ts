@@ -35,6 +35,7 @@ export const agents = sqliteTable(
   },
   (table) => [
     uniqueIndex("agents_by_name").on(table.customerId, table.name),
+    index("agents_by_identifier").on(table.identifier),
     index("agents_by_licence").on(table.licenceId),
     index("agents_by_revocation").on(table.revokedAt),
   ],

@@ -69,6 +69,7 @@ CREATE TABLE `agents` (
 );
 
 CREATE UNIQUE INDEX `agents_by_name` ON `agents` (`customer_id`,`name`);
+CREATE INDEX `agents_by_identifier` ON `agents` (`identifier`);
 CREATE INDEX `agents_by_licence` ON `agents` (`licence_id`);
 CREATE INDEX `agents_by_revocation` ON `agents` (`revoked_at`);
 CREATE TABLE `enrollment_tokens` (
