@@ -121,12 +121,12 @@ export class LaneExecutor implements AsyncDisposable {
       }
     }
     // Stopped during a call: its note stays on disk, and who comes next knows that the outcome is unknown.
-    if (!lane.inbox.left.calling) await this.#progress.flush().catch(() => undefined); // what is lost is done again
+    if (!this.#progress.left.calling) await this.#progress.flush().catch(() => undefined); // what is lost is done again
   }
 
   async #entry(entry: StoredEntry): Promise<void> {
-    const { lane, clock } = this.#options;
-    for (let index = lane.inbox.startIn(entry); index < entry.messages.length; index++) {
+    const { clock } = this.#options;
+    for (let index = this.#progress.settledIn(entry); index < entry.messages.length; index++) {
       if (this.#stopped) return;
       const position = positionOf(entry.seq, index);
       const place = { created: entry.created, position };
@@ -140,10 +140,11 @@ export class LaneExecutor implements AsyncDisposable {
 
   /** One message, until it is settled; false when the lane was stopped before. */
   async #message(message: DownMessage, place: Place, after: { n: number; index: number } & Place & { at: number }) {
-    const { lane, plugin, settings } = this.#options;
+    const { plugin, settings } = this.#options;
     const noted = !plugin.repeatable && settings.onUnknown === "hold";
-    let { tries } = lane.inbox.left;
-    if (lane.inbox.left.calling && noted) {
+    const { left } = this.#progress;
+    let { tries } = left;
+    if (left.calling && noted) {
       await this.#hold({ message, ...place }, after, "Mercury ended between the request and its answer");
       return true;
     }

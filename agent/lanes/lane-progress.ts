@@ -3,6 +3,7 @@ import type { Fault } from "#lib/fault";
 import { asFault } from "#lib/fault";
 import type { Statement } from "#lib/runtime";
 import type { LaneInbox, Settled } from "../store/inbox.ts";
+import type { StoredEntry } from "../store/incoming.ts";
 
 /** Marks are written this far apart at least, ms: what is settled meanwhile shares one write. */
 const markIntervalMs = 5;
@@ -29,6 +30,18 @@ export class LaneProgress {
 
   get mark(): Settled {
     return this.#mark;
+  }
+
+  /** What is noted on disk about the message behind the mark; nothing about one that the mark has reached in memory alone. */
+  get left(): LaneInbox["left"] {
+    return this.#mark === this.#inbox.settled ? this.#inbox.left : { calling: false, tries: 0 };
+  }
+
+  /** Messages of this entry that are settled. */
+  settledIn(entry: StoredEntry): number {
+    const { n, index } = this.#mark;
+    if (entry.n === n) return index;
+    return entry.n < n ? entry.messages.length : 0;
   }
 
   /** Everything through `mark` is settled; written soon, together with what follows. */

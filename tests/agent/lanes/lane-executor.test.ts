@@ -168,6 +168,23 @@ describe("a lane", () => {
     expect(letter?.position).toBe(seq * 1_024 + 1);
   });
 
+  test("tries are of one message: the next begins with none", async () => {
+    for (const repeatable of [true, false]) {
+      const { clock, lane } = await open();
+      let refusals = 3;
+      const one = plugin(
+        async ({ text }) => {
+          if (text === "bad" || refusals-- > 0) throw new Fault("refused", "the system answered 422");
+        },
+        { repeatable },
+      );
+      run(lane, one, clock);
+      await put(lane, clock.now(), "slow", "bad", "good");
+      await until(clock, "settled", settledThrough(lane));
+      expect(one.calls).toEqual([...Array(4).fill("slow"), ...Array(5).fill("bad"), "good"]);
+    }
+  });
+
   test("a 500 spends a try only when a probe of the same system succeeds", async () => {
     const { clock, lane } = await open();
     let well = false;
@@ -289,6 +306,25 @@ describe("an outcome that can't be known", () => {
     await settleHeld({ ...other, decision: "dead", message: "id-1", random: systemRandom });
     expect((await ups(other.lane)).at(-1)).toMatchObject({ kind: "settled", code: "dead", about: "id-1" });
     expect(await other.lane.held.count()).toBe(0);
+  });
+
+  test("is of one message only: those that follow at once are handed over, and nothing is open after a stop", async () => {
+    const path = await stores.path();
+    const { store, clock, lane } = await open(path);
+    const one = plugin(async () => undefined, { repeatable: false });
+    const executor = run(lane, one, clock);
+    await put(lane, clock.now(), "1", "2", "3");
+    await put(lane, clock.now(), "4", "5");
+    await until(clock, "called", () => one.calls.length >= 4, 1);
+    await executor[Symbol.asyncDispose]();
+    await store[Symbol.asyncDispose]();
+    const again = await open(path);
+    const two = plugin(async () => undefined, { repeatable: false });
+    run(again.lane, two, again.clock);
+    await put(again.lane, again.clock.now(), "6");
+    await until(again.clock, "settled", settledThrough(again.lane));
+    expect([...one.calls, ...two.calls]).toEqual(["1", "2", "3", "4", "5", "6"]);
+    expect(await ups(again.lane)).toEqual([]);
   });
 
   test("that the plugin itself tells is held too, or tried again where that is harmless", async () => {
