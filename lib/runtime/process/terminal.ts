@@ -1,4 +1,3 @@
-import { isCancel, password } from "@clack/prompts";
 import { concat, fromUtf8 } from "#lib/bytes";
 import { Fault } from "#lib/fault";
 
@@ -10,6 +9,7 @@ export function isTerminal(): boolean {
 /** Asks for a secret without showing it. Fault `bad_request` when the person turns away or nobody is there. */
 export async function hiddenPrompt(question: string): Promise<string> {
   if (!isTerminal()) throw new Fault("bad_request", "there is no terminal to ask on");
+  const { isCancel, password } = await import("@clack/prompts"); // only who asks a person waits for it
   const answer = await password({ message: question });
   if (isCancel(answer)) throw new Fault("bad_request", "no answer was given");
   return answer;
