@@ -18,9 +18,10 @@ CREATE TABLE queue (
   entries INTEGER NOT NULL DEFAULT 0,
   bytes INTEGER NOT NULL DEFAULT 0,
   bytes_max INTEGER NOT NULL,
-  -- Counts up with every opening: who holds a lower number was displaced.
+  -- Number of its last opening, counted over all queues: who holds a lower one was displaced.
   opening INTEGER NOT NULL DEFAULT 0
 );
+CREATE INDEX queue_opening ON queue (opening);
 
 -- A confirmed entry keeps its key, without its body, until the dedup window has passed.
 CREATE TABLE entry (

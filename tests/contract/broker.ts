@@ -258,6 +258,17 @@ export function brokerContract(makeWorld: () => Promise<BrokerWorld>): void {
       expect(second.texts()).toEqual(["3", "4"]);
     });
 
+    test("several may read events at once, here and elsewhere", async () => {
+      const other = await world.connect();
+      const readers = await Promise.all([broker, broker, other].map((via) => collect(via, { kind: "event" })));
+      for (const text of numbers(3)) await broker.publish({ kind: "event", agent: "a", plugin: "p" }, utf8(text), text);
+      for (const reader of readers) {
+        await reader.reached(3);
+        expect(reader.texts()).toEqual(numbers(3));
+        expect(reader.ended()).toBeUndefined();
+      }
+    });
+
     test("commands are kept for who comes later and heard by who is there", async () => {
       const heard: string[] = [];
       broker.listen({ kind: "command", agent: "a" }, (bytes) => heard.push(fromUtf8(bytes)));

@@ -1,7 +1,5 @@
 import type { Cancel, Clock } from "#lib/clock";
-import { resumePoint } from "#lib/delivery";
 import { Fault } from "#lib/fault";
-import { entryBytesMax } from "#lib/limits";
 import type { Log } from "#lib/log";
 import type { Database } from "#lib/runtime";
 import type {
@@ -20,14 +18,14 @@ import type {
   Value,
   ValueName,
 } from "../broker.ts";
-import { commandLifeMs } from "../lifetimes.ts";
-import { entryKey, heardSubject, keyParts, queueOf, subjectOf } from "../subjects.ts";
-import { Confirmations } from "./confirmations.ts";
+import { heardSubject, queueOf, subjectOf } from "../subjects.ts";
+import { type Limits, limitsOf } from "./embedded-limits.ts";
 import { EmbeddedStore } from "./embedded-store.ts";
+import { Entries } from "./entries.ts";
 import { acquireLease } from "./leases.ts";
 import { Mailbox } from "./mailbox.ts";
-import { OpenQueue } from "./open-queue.ts";
 import { purge } from "./purge.ts";
+import { Readers } from "./readers.ts";
 import { Values } from "./values.ts";
 
 /** How the embedded broker is made. Sizes in bytes. */
@@ -48,11 +46,7 @@ export interface EmbeddedBrokerOptions {
   readonly pollIntervalMs?: number;
 }
 
-const mebibyte = 1024 * 1024;
-const commandBytesMax = 8 * mebibyte;
 const purgeIntervalMs = 30_000;
-const commandsMax = 100;
-const queueIdsMax = 100_000;
 
 /** What the poll asks: has anything changed since. */
 interface State {
@@ -82,26 +76,6 @@ export async function embeddedBroker(options: EmbeddedBrokerOptions): Promise<Br
   return new EmbeddedBroker(options, limits, store, row.created, state);
 }
 
-/** Bytes that may wait in a queue of each kind. */
-interface Limits {
-  readonly down: number;
-  readonly up: number;
-  /** Events are trimmed by the purge instead of refused. */
-  readonly event: number;
-  readonly command: number;
-  readonly all: number;
-}
-
-function limitsOf(options: EmbeddedBrokerOptions): Limits {
-  return {
-    down: options.laneBytesMax ?? 256 * mebibyte,
-    up: options.upBytesMax ?? 1024 * mebibyte,
-    event: options.eventBytesMax ?? 512 * mebibyte,
-    command: commandBytesMax,
-    all: options.bytesMax ?? 4096 * mebibyte,
-  };
-}
-
 class EmbeddedBroker implements Broker {
   readonly #store: EmbeddedStore;
   readonly #clock: Clock;
@@ -110,11 +84,8 @@ class EmbeddedBroker implements Broker {
   readonly #mailbox: Mailbox;
   readonly #values: Values;
   readonly #limits: Limits;
-  readonly #confirmations: Confirmations;
-  /** Ids of queues by name, as far as this process has met them. */
-  readonly #queueIds = new Map<string, number>();
-  /** Open sources of this process by queue. */
-  readonly #open = new Map<string, OpenQueue>();
+  readonly #entries: Entries;
+  readonly #readers: Readers;
   readonly #pollIntervalMs: number;
   #seen: State;
   #cancelPoll: Cancel;
@@ -133,91 +104,34 @@ class EmbeddedBroker implements Broker {
     this.#mailbox = new Mailbox(store, options.clock, crypto.randomUUID(), state.messages);
     this.#values = new Values(store, options.clock, this.#mailbox);
     this.#limits = limits;
-    this.#confirmations = new Confirmations(store, options.log);
+    this.#entries = new Entries(store, options.clock, limits);
+    this.#readers = new Readers(store, created, limits, options.log);
     this.#pollIntervalMs = options.pollIntervalMs ?? 100;
     this.#cancelPoll = this.#clock.after(this.#pollIntervalMs, () => this.#tick());
   }
 
   async publish(to: Destination, bytes: Uint8Array, id: string): Promise<Receipt> {
     this.#mustBeOpen();
-    if (bytes.length > entryBytesMax) throw new Fault("too_large", "an entry is larger than its limit");
+    const created = this.#created;
     const queue = queueOf(to);
-    const key = entryKey(to, id);
-    try {
-      const queueId = await this.#queueId(queue, this.#bytesMaxOf(to.kind));
-      const time = this.#clock.now();
-      const results = await this.#store.write([
-        {
-          sql: "SELECT coalesce(max(seq), 0) AS seq FROM entry WHERE queue = ? AND body IS NOT NULL",
-          params: [queueId],
-        },
-        {
-          sql: "INSERT INTO entry (queue, key, time, size, body) VALUES (?, ?, ?, ?, ?) RETURNING seq",
-          params: [queueId, key, time, bytes.length, bytes],
-        },
-        ...(to.kind === "command" ? [this.#mailbox.statement(queue, bytes)] : []),
-      ]);
-      const before = results[0]?.rows[0]?.seq;
-      const seq = results[1]?.rows[0]?.seq;
-      if (typeof before !== "number" || typeof seq !== "number") throw new TypeError("a stored entry has a sequence");
-      this.#open.get(queue)?.offer({ seq, key, time, body: bytes.slice() }, before);
-      if (to.kind === "command") this.#mailbox.deliver(queue, bytes);
-      return { created: this.#created, seq, duplicate: false };
-    } catch (error) {
-      return this.#notStored(error, queue, key);
-    }
+    const told = to.kind === "command" ? [this.#mailbox.statement(queue, bytes)] : [];
+    const stored = await this.#entries.store(to, bytes, id, told);
+    if (stored.duplicate) return { created, seq: stored.seq, duplicate: true };
+    this.#readers.offer(queue, stored.entry, stored.before);
+    if (to.kind === "command") this.#mailbox.deliver(queue, bytes);
+    return { created, seq: stored.entry.seq, duplicate: false };
   }
 
   async open(source: Source, options: OpenOptions): Promise<OpenSource> {
     this.#mustBeOpen();
-    const name = queueOf(source);
-    const results = await this.#store.write([
-      createQueue(name, this.#bytesMaxOf(source.kind)),
-      { sql: "UPDATE stream SET openings = openings + 1" },
-      { sql: "UPDATE queue SET opening = opening + 1 WHERE name = ? RETURNING id, opening", params: [name] },
-      { sql: "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0) AS last" },
-    ]);
-    const { id, opening } = results[2]?.rows[0] ?? {};
-    const lastSeq = results[3]?.rows[0]?.last;
-    if (typeof id !== "number" || typeof opening !== "number" || typeof lastSeq !== "number")
-      throw new TypeError("an opened queue has an id and a number");
-    this.#mustBeOpen();
-    const rival = this.#open.get(name);
-    if (rival !== undefined && rival.opening > opening) throw displaced();
-    rival?.end(displaced());
-    const unique = () => crypto.randomUUID().slice(0, 8);
-    const { created, from } = resumePoint(options.cursor, { created: this.#created, lastSeq }, unique);
-    const reader: OpenQueue = new OpenQueue({
-      ...options,
-      store: this.#store,
-      confirmations: this.#confirmations,
-      queue: { name, id, opening },
-      created,
-      from,
-      consumes: source.kind !== "event",
-      onGone: () => {
-        if (this.#open.get(name) === reader) this.#open.delete(name);
-      },
-    });
-    this.#open.set(name, reader);
-    if (from > 0 && source.kind !== "event") await this.#store.takeOut(id, from);
-    reader.wake();
-    return reader;
+    const reader = await this.#readers.open(source, options);
+    if (this.#closed === undefined) return reader;
+    await reader.close();
+    throw new Fault("closed", "the broker is closed");
   }
 
-  async commands(agent: string, after = 0): Promise<Entry[]> {
-    const rows = await this.#store.read<{ seq: number; key: string; time: number; body: Uint8Array<ArrayBuffer> }>(
-      `SELECT seq, key, time, body FROM entry WHERE queue = (SELECT id FROM queue WHERE name = ?)
-        AND seq > ? AND body IS NOT NULL AND time > ? ORDER BY seq LIMIT ?`,
-      [queueOf({ kind: "command", agent }), after, this.#clock.now() - commandLifeMs, commandsMax],
-    );
-    return rows.map(({ seq, key, time, body }) => ({
-      created: this.#created,
-      seq,
-      ...keyParts(key),
-      timeMs: time,
-      bytes: body,
-    }));
+  commands(agent: string, after = 0): Promise<Entry[]> {
+    return this.#entries.commands(agent, after, this.#created);
   }
 
   get(name: ValueName): Promise<Value | undefined> {
@@ -285,43 +199,8 @@ class EmbeddedBroker implements Broker {
 
   async #close(): Promise<void> {
     this.#cancelPoll();
-    const closing = [...this.#open.values()].map((reader) => {
-      reader.end(new Fault("closed", "the broker is closed"));
-      return reader.close();
-    });
-    await Promise.all([...closing, this.#polling, this.#confirmations.written()]);
-  }
-
-  #bytesMaxOf(kind: Destination["kind"]): number {
-    return kind === "event" ? Number.MAX_SAFE_INTEGER : this.#limits[kind];
-  }
-
-  async #queueId(name: string, bytesMax: number): Promise<number> {
-    const known = this.#queueIds.get(name);
-    if (known !== undefined) return known;
-    const select = { sql: "SELECT id FROM queue WHERE name = ?", params: [name] };
-    const results = await this.#store.write([createQueue(name, bytesMax), select]);
-    const id = results[1]?.rows[0]?.id;
-    if (typeof id !== "number") throw new TypeError("a queue has an id");
-    if (this.#queueIds.size >= queueIdsMax) this.#queueIds.clear();
-    this.#queueIds.set(name, id);
-    return id;
-  }
-
-  /** Why a publish failed: the quota of its lane, of all, or because the entry is there already. */
-  async #notStored(error: unknown, queue: string, key: string): Promise<Receipt> {
-    if (!(error instanceof Fault && error.code === "conflict")) throw error;
-    const { constraint } = error.detail;
-    const known = await this.#store.read<{ seq: number }>(
-      "SELECT seq FROM entry WHERE queue = (SELECT id FROM queue WHERE name = ?) AND key = ?",
-      [queue, key],
-    );
-    const [first] = known;
-    if (first !== undefined) return { created: this.#created, seq: first.seq, duplicate: true };
-    if (constraint !== "queue_full" && constraint !== "stream_full")
-      throw new Fault("broker", "the broker's file refused an entry", { cause: error });
-    const limit = constraint === "queue_full" && queue !== "up" ? "lane" : "broker";
-    throw new Fault("lane_full", undefined, { detail: { limit } });
+    await this.#readers.close();
+    await this.#polling;
   }
 
   #tick(): void {
@@ -349,38 +228,12 @@ class EmbeddedBroker implements Broker {
     if (state === undefined) return;
     const before = this.#seen;
     await this.#mailbox.poll(state.messages);
-    if (state.openings > before.openings) await this.#findDisplaced();
-    if (state.entries > before.entries && this.#open.size > 0) await this.#wakeGrown(before.entries, state.entries);
+    if (state.openings > before.openings) await this.#readers.findDisplaced(before.openings);
+    if (state.entries > before.entries) await this.#readers.wakeGrown(before.entries, state.entries);
     this.#seen = state;
-  }
-
-  async #findDisplaced(): Promise<void> {
-    for (const reader of [...this.#open.values()]) {
-      const [row] = await this.#store.read<{ opening: number }>("SELECT opening FROM queue WHERE name = ?", [
-        reader.name,
-      ]);
-      if (row !== undefined && row.opening > reader.opening) reader.end(displaced());
-    }
-  }
-
-  async #wakeGrown(from: number, to: number): Promise<void> {
-    const rows = await this.#store.read<{ name: string }>(
-      "SELECT name FROM queue WHERE id IN (SELECT queue FROM entry WHERE seq > ? AND seq <= ?)",
-      [from, to],
-    );
-    for (const { name } of rows) this.#open.get(name)?.wake();
   }
 
   #mustBeOpen(): void {
     if (this.#closed !== undefined) throw new Fault("closed", "the broker is closed");
   }
-}
-
-function createQueue(name: string, bytesMax: number) {
-  const sql = "INSERT INTO queue (name, bytes_max) VALUES (?, ?) ON CONFLICT (name) DO NOTHING";
-  return { sql, params: [name, bytesMax] };
-}
-
-function displaced(): Fault {
-  return new Fault("displaced", "this lane was opened elsewhere");
 }

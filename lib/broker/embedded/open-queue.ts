@@ -1,9 +1,9 @@
 import { Fault } from "#lib/fault";
 import { laneUnconfirmedBytesMax, laneUnconfirmedMax } from "#lib/limits";
-import type { Entry, OpenOptions, OpenSource } from "../broker.ts";
-import { keyParts } from "../subjects.ts";
+import type { OpenOptions, OpenSource } from "../broker.ts";
 import type { Confirmations } from "./confirmations.ts";
 import type { EmbeddedStore } from "./embedded-store.ts";
+import { entryOf } from "./entries.ts";
 
 /** Entries read at once. */
 const readMax = 64;
@@ -159,13 +159,6 @@ export class OpenQueue implements OpenSource {
     this.#delivered = row.seq;
     this.#unconfirmed.push({ seq: row.seq, size: row.body.length });
     this.#unconfirmedBytes += row.body.length;
-    const entry: Entry = {
-      created: this.created,
-      seq: row.seq,
-      ...keyParts(row.key),
-      timeMs: row.time,
-      bytes: row.body,
-    };
-    this.#options.onEntry(entry);
+    this.#options.onEntry(entryOf(row, this.created));
   }
 }
