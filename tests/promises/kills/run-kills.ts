@@ -162,7 +162,7 @@ async function wrongStates(stack: Stack, agentId: string, flows: KillReport["flo
   const unknowns = flows.reduce((sum, { unknown }) => sum + unknown, 0);
   const pushed = flows.filter(({ name }) => name.startsWith("push")).reduce((sum, { accepted }) => sum + accepted, 0);
   const states = async () => {
-    const messages = await stack.api.all<{ state: string }>(`/messages?agentId=${agentId}&limit=500`);
+    const messages = await stack.api.all<{ state: string }>(`/messages?agentId=${agentId}&limit=200`);
     const counts = Object.groupBy(messages, ({ state }) => state);
     const applied = counts.applied?.length ?? 0;
     const right = applied === pushed - unknowns && (counts.unknown?.length ?? 0) === unknowns;
