@@ -1,5 +1,4 @@
-/** API keys: who may do what. */
-export { actorOf, customerToList, demandCustomer, demandScope, type Principal } from "./principal.ts";
+/** API keys: who may do what. Slices take `./principal.ts` itself, since `api` stands between. */
 export { accessRoutes } from "./routes.ts";
-export { isCustomerScope, type Scope, scopeSchema } from "./scopes.ts";
+export { scopeSchema } from "./scopes.ts";
 export { createFirstKey, createKey, makeFindPrincipal } from "./service.ts";

@@ -1,10 +1,10 @@
 /** The audit log: who did what to what, in a chain of hashes that signed checkpoints close. */
 export { type AuditLog, makeAuditLog } from "./audit-log.ts";
-export { type CheckpointDeps, writeCheckpoint } from "./checkpoints.ts";
+export { writeCheckpoint } from "./checkpoints.ts";
 export { type ExportLine, exportLineSchema } from "./export.ts";
 export { countKmsUse } from "./kms-uses.ts";
 export { auditRoutes, exportLines } from "./routes.ts";
 export type { AuditEvent } from "./rules.ts";
-export { type SummaryDeps, writeSummaries } from "./summaries.ts";
+export { writeSummaries } from "./summaries.ts";
 export type { AuditDetail } from "./tables.ts";
 export { type Verified, verifyLog } from "./verify.ts";

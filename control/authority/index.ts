@@ -1,7 +1,6 @@
 /** The credential authority: Solaris' identity, credentials, the revocation list. */
 export { type Authority, openAuthority, storedAuthority } from "./authority.ts";
-export { type CredentialSubject, type IssueCredential, makeIssueCredential } from "./credentials.ts";
+export { type IssueCredential, makeIssueCredential } from "./credentials.ts";
 export { openRevocations, type Revocations } from "./revocations.ts";
 export { finishRotation, rotateAuthority } from "./rotation.ts";
 export { authorityNexusRoutes, authorityRoutes } from "./routes.ts";
-export type { RevokedIdentity } from "./rules.ts";

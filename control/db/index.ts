@@ -6,4 +6,4 @@ export { bytes, json, type Sealed, sealed, time } from "./columns.ts";
 export { isDuplicate, isUnmet } from "./conflicts.ts";
 export { asStatement, type Db, expecting, makeDb, type Query } from "./db.ts";
 export { makeNewId, type NewId, newSecretText } from "./ids.ts";
-export { makeSeals, type SealedColumn, type Seals } from "./seals.ts";
+export { makeSeals, type Seals } from "./seals.ts";

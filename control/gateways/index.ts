@@ -4,4 +4,4 @@ export { type DemandReplica, makeDemandReplica } from "./demand-replica.ts";
 export { type GatewayRow, touchReplica } from "./repo.ts";
 export { gatewayNexusRoutes, gatewayRoutes } from "./routes.ts";
 export { audiencesOf, demandServes } from "./rules.ts";
-export { createGateway, type GatewayDeps, gatewayForAgent, putOwnGateway } from "./service.ts";
+export { gatewayForAgent, putOwnGateway } from "./service.ts";
