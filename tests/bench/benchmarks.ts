@@ -1,0 +1,28 @@
+import type { Figure } from "./figure.ts";
+import { lag } from "./suites/lag.ts";
+import { latency } from "./suites/latency.ts";
+import { mercuryStart } from "./suites/mercury-start.ts";
+import { pull } from "./suites/pull.ts";
+import { pushEmbedded, pushNats } from "./suites/push.ts";
+
+/** One thing that is measured. */
+export interface Benchmark {
+  readonly name: string;
+  readonly what: string;
+  /** Program that must be on the PATH. */
+  readonly needs?: "nats-server";
+  /** Measures; `note` tells people how it goes. */
+  readonly run: (note: (text: string) => void) => Promise<readonly Figure[]>;
+}
+
+const nats = { needs: "nats-server" } as const;
+
+/** In the order in which they run. */
+export const benchmarks: readonly Benchmark[] = [
+  { name: "push", what: "1 KiB, API to applied, NATS, beside a bare JetStream handler", ...nats, run: pushNats },
+  { name: "push-embedded", what: "the same with the embedded broker", run: pushEmbedded },
+  { name: "pull", what: "1 KiB, plugin to stored in Solaris, NATS", ...nats, run: pull },
+  { name: "lag", what: "event loops during these, embedded, also with slow commits", run: lag },
+  { name: "latency", what: "202 at 200 messages a second, over the bare handler", ...nats, run: latency },
+  { name: "mercury", what: "start to online, resident memory", run: mercuryStart },
+];

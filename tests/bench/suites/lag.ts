@@ -1,0 +1,77 @@
+import { join } from "node:path";
+import { atMostBeside, type Figure } from "../figure.ts";
+import { benchStack, metric } from "./bench-stack.ts";
+import { pulledPerSecond } from "./pull.ts";
+import { pushedPerSecond } from "./push-load.ts";
+
+/** Reads p99 since the last read. */
+interface LagReader {
+  readonly name: string;
+  read(): Promise<number>;
+}
+
+/** Event-loop lag under full load in both directions, as the disk is and with 5 ms added to every commit. */
+export async function lag(note: (text: string) => void): Promise<readonly Figure[]> {
+  return [...(await lagWith(0, note)), ...(await lagWith(5, note))];
+}
+
+async function lagWith(delayMs: number, note: (text: string) => void): Promise<readonly Figure[]> {
+  await using bench = await benchStack("embedded", {
+    solaris: { SOLARIS_BENCH_COMMIT_DELAY_MS: String(delayMs) },
+    mercury: { MERCURY_TEST_COMMIT_DELAY_MS: String(delayMs) },
+  });
+  await using idle = idleLoop();
+  const readers: LagReader[] = [
+    { name: "Mercury", read: async () => (await bench.site.status()).loopLagP99Ms },
+    {
+      name: "Nexus+Solaris",
+      read: async () => 1_000 * (await metric(bench.stack.origin, 'process_event_loop_lag_seconds{quantile="0.99"}')),
+    },
+    idle,
+  ];
+  const phases: [string, () => Promise<number>][] = [
+    ["warm", () => pushedPerSecond(bench, "single", 1_000)],
+    ["single", () => pushedPerSecond(bench, "single", 3_000)],
+    ["batch", () => pushedPerSecond(bench, "batch", 3_000)],
+    ["pull", () => pulledPerSecond(bench, 10_000)],
+  ];
+  const worst = new Map<string, number>();
+  for (const [phase, run] of phases) {
+    for (const reader of readers) await reader.read();
+    const perSecond = await run();
+    const shown: string[] = [];
+    for (const reader of readers) {
+      const p99Ms = await reader.read();
+      shown.push(`${reader.name} ${p99Ms.toFixed(1)}`);
+      if (phase !== "warm") worst.set(reader.name, Math.max(worst.get(reader.name) ?? 0, p99Ms));
+    }
+    if (phase !== "warm") note(`+${delayMs} ms, ${phase} ${Math.round(perSecond)}/s: ${shown.join(", ")}`);
+  }
+  const suffix = delayMs === 0 ? "" : `, +${delayMs} ms a commit`;
+  return ["Mercury", "Nexus+Solaris"].map((name) =>
+    atMostBeside(`loop lag p99, ${name}${suffix}`, worst.get(name) ?? Number.NaN, "ms", worst.get(idle.name) ?? 0, 10),
+  );
+}
+
+/** A process that does nothing, for what the machine's scheduler adds to everyone's lag. */
+function idleLoop(): LagReader & AsyncDisposable {
+  const child = Bun.spawn([process.execPath, join(import.meta.dir, "../yardstick/idle-loop.ts")], {
+    stdin: "pipe",
+    stdout: "pipe",
+    stderr: "inherit",
+  });
+  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  return {
+    name: "an idle process",
+    async read() {
+      child.stdin.write("\n");
+      await child.stdin.flush();
+      const { value = "" } = await lines.read();
+      return Number(value.trim());
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill();
+      await child.exited;
+    },
+  };
+}
