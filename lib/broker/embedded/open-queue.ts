@@ -1,6 +1,6 @@
-import { Fault } from "#lib/fault";
-import { laneUnconfirmedBytesMax, laneUnconfirmedMax } from "#lib/limits";
+import type { Fault } from "#lib/fault";
 import type { OpenOptions, OpenSource } from "../broker.ts";
+import { type Unconfirmed, Window } from "../window.ts";
 import type { Confirmations } from "./confirmations.ts";
 import type { EmbeddedStore } from "./embedded-store.ts";
 import { entryOf } from "./entries.ts";
@@ -44,10 +44,7 @@ export class OpenQueue implements OpenSource {
   readonly name: string;
   readonly opening: number;
   readonly #options: OpenQueueOptions;
-  readonly #unconfirmed: { seq: number; size: number }[] = [];
-  #unconfirmedBytes = 0;
-  #delivered: number;
-  #confirmed = 0;
+  readonly #window: Window<Unconfirmed>;
   #reading = false;
   #woken = false;
   /** The window has no room: a confirmation makes some. */
@@ -59,13 +56,7 @@ export class OpenQueue implements OpenSource {
     this.created = options.created;
     this.name = options.queue.name;
     this.opening = options.queue.opening;
-    this.#delivered = options.from;
-    this.#confirmed = options.from;
-  }
-
-  /** Everything up to here was delivered. */
-  get delivered(): number {
-    return this.#delivered;
+    this.#window = new Window(options.from, options);
   }
 
   /** There may be something to read. */
@@ -77,18 +68,8 @@ export class OpenQueue implements OpenSource {
   }
 
   confirm(seq: number): void {
-    if (seq <= this.#confirmed) return;
-    if (seq > this.#delivered) throw new Fault("bad_request", "confirmed what was not delivered");
-    this.#confirmed = seq;
-    const taken: number[] = [];
-    let first = this.#unconfirmed[0];
-    while (first !== undefined && first.seq <= seq) {
-      this.#unconfirmed.shift();
-      this.#unconfirmedBytes -= first.size;
-      taken.push(first.seq);
-      first = this.#unconfirmed[0];
-    }
-    if (this.#options.consumes) this.#options.confirmations.add(taken);
+    const taken = this.#window.confirm(seq);
+    if (this.#options.consumes) this.#options.confirmations.add(taken.map((entry) => entry.seq));
     if (this.#full) this.wake();
   }
 
@@ -103,8 +84,8 @@ export class OpenQueue implements OpenSource {
    */
   offer(row: StoredEntry, before: number): void {
     const busy = this.#reading || this.#ended;
-    if (!busy && before <= this.#delivered && row.seq > this.#delivered && this.#hasRoomFor(row.body.length))
-      this.#deliver(row);
+    const { delivered } = this.#window;
+    if (!busy && before <= delivered && row.seq > delivered && this.#window.fits(row.body.length)) this.#deliver(row);
     else this.wake();
   }
 
@@ -138,27 +119,18 @@ export class OpenQueue implements OpenSource {
   }
 
   async #next(): Promise<StoredEntry[]> {
-    const { unconfirmedMax = laneUnconfirmedMax, unconfirmedBytesMax = laneUnconfirmedBytesMax } = this.#options;
-    const count = Math.min(readMax, unconfirmedMax - this.#unconfirmed.length);
-    const room = unconfirmedBytesMax - this.#unconfirmedBytes;
-    this.#full = count <= 0 || room <= 0;
+    const { delivered, empty } = this.#window;
+    const room = this.#window.room();
+    this.#full = room.count <= 0 || room.bytes <= 0;
     if (this.#full) return [];
-    const params = [this.#options.queue.id, this.#delivered, count, room, this.#unconfirmed.length === 0];
+    const params = [this.#options.queue.id, delivered, Math.min(readMax, room.count), room.bytes, empty];
     // The next one may be larger than the room, and what is confirmed while this reads makes more of it: said before, not after.
-    this.#full = this.#unconfirmed.length > 0;
+    this.#full = !empty;
     return this.#options.store.read<StoredEntry>(nextEntries, params);
   }
 
-  #hasRoomFor(size: number): boolean {
-    const { unconfirmedMax = laneUnconfirmedMax, unconfirmedBytesMax = laneUnconfirmedBytesMax } = this.#options;
-    if (this.#unconfirmed.length === 0) return true;
-    return this.#unconfirmed.length < unconfirmedMax && this.#unconfirmedBytes + size <= unconfirmedBytesMax;
-  }
-
   #deliver(row: StoredEntry): void {
-    this.#delivered = row.seq;
-    this.#unconfirmed.push({ seq: row.seq, size: row.body.length });
-    this.#unconfirmedBytes += row.body.length;
+    this.#window.add({ seq: row.seq, size: row.body.length });
     this.#options.onEntry(entryOf(row, this.created));
   }
 }

@@ -1,9 +1,7 @@
-import type { Msg } from "nats.ws";
 import { type Bytes, hex } from "#lib/bytes";
-import type { Cancel, Clock, Random } from "#lib/clock";
-import { resumePoint, streamLife } from "#lib/delivery";
-import { asFault, Fault } from "#lib/fault";
-import { entryBytesMax, laneUnconfirmedMax } from "#lib/limits";
+import type { Clock, Random } from "#lib/clock";
+import { Fault } from "#lib/fault";
+import { entryBytesMax } from "#lib/limits";
 import type { Log } from "#lib/log";
 import type {
   Broker,
@@ -21,15 +19,13 @@ import type {
   Value,
   ValueName,
 } from "../broker.ts";
-import { aboutOf, entryKey, heardSubject, keyParts, queueOf, shardOf, sourceHash, subjectOf } from "../subjects.ts";
-import { ackFacts } from "./ack-subject.ts";
-import { Consumers, type ConsumerWish } from "./consumers.ts";
+import { aboutOf, entryKey, heardSubject, keyParts, subjectOf } from "../subjects.ts";
 import { isNatsError, natsError } from "./nats-faults.ts";
 import { acquireNatsLease } from "./nats-leases.ts";
 import { inboxPrefix, NatsLink } from "./nats-link.ts";
-import { displaced, NatsReader } from "./nats-reader.ts";
 import { headerOf, NatsValues, type StoredMessage, valueOfMessage } from "./nats-values.ts";
-import { defaultSizes, downStream, type StreamSizes, streamSettings } from "./stream-settings.ts";
+import { NatsReaders } from "./readers.ts";
+import { defaultSizes, destinationStream, type StreamSizes, streamSettings } from "./stream-settings.ts";
 import { Streams } from "./streams.ts";
 
 /** How the NATS broker is reached. */
@@ -53,10 +49,8 @@ export interface NatsBrokerOptions {
   readonly requestTimeoutMs?: number;
 }
 
-const sweepIntervalMs = 5_000;
 const restoreDelayMs = 250;
 const commandsMax = 100;
-const deletedAdvisory = "$JS.EVENT.ADVISORY.CONSUMER.DELETED";
 /** Room for headers beside an entry in one NATS message. */
 const headerBytesMax = 4_096;
 
@@ -82,34 +76,19 @@ class NatsBroker implements Broker {
   readonly #options: NatsBrokerOptions;
   readonly #link: NatsLink;
   readonly #streams: Streams;
-  readonly #consumers: Consumers;
   readonly #values: NatsValues;
-  readonly #inbox: string;
-  /** Readers by number (statuses of pulls), by consumer (messages) and by source (takeover in this process). */
-  readonly #byNumber = new Map<number, NatsReader>();
-  readonly #byConsumer = new Map<string, NatsReader>();
-  readonly #bySource = new Map<string, NatsReader>();
+  readonly #readers: NatsReaders;
   readonly #restored = new Set<() => void>();
-  /** Sequences known to be given out, per stream: a cursor at or below needs no question. */
-  readonly #lastSeqs = new Map<string, number>();
-  #numbers = 0;
-  #cancelSweep: Cancel;
   #closed: Promise<void> | undefined;
 
   constructor(options: NatsBrokerOptions, link: NatsLink, streams: Streams) {
+    const { clock, random, log, user } = options;
     this.#options = options;
     this.#link = link;
     this.#streams = streams;
-    this.#consumers = new Consumers(link, options.random);
-    this.#values = new NatsValues(link, options.clock, () => `${this.#inbox}-${hex(options.random(12))}`);
-    this.#inbox = `${inboxPrefix(options.user)}.${hex(options.random(12))}`;
-    link.subscribe(`${this.#inbox}.>`, (message) => this.#took(message));
-    link.subscribe(`${deletedAdvisory}.*.*`, ({ subject }) => {
-      const consumer = subject.split(".").at(-1) ?? "";
-      this.#byConsumer.get(consumer)?.consumerDeleted(consumer);
-    });
+    this.#values = new NatsValues(link, clock, () => `${inboxPrefix(user)}.${hex(random(12))}`);
+    this.#readers = new NatsReaders({ link, streams, user, clock, random, log });
     link.onChange((connected) => (connected ? void this.#restore() : this.#cut()));
-    this.#cancelSweep = options.clock.after(sweepIntervalMs, () => this.#sweep());
   }
 
   async publish(to: Destination, bytes: Uint8Array, id: string): Promise<Receipt> {
@@ -117,25 +96,13 @@ class NatsBroker implements Broker {
     const stream = destinationStream(to);
     const { created } = this.#streams.get(stream);
     const { seq, duplicate } = await this.#link.publish(stream, subjectOf(to), bytes, { id: entryKey(to, id) });
-    this.#saw(stream, seq);
+    this.#readers.saw(stream, seq);
     return { created, seq, duplicate };
   }
 
   async open(source: Source, options: OpenOptions): Promise<OpenSource> {
     if (this.#closed !== undefined) throw new Fault("closed", "the broker is closed");
-    const stream = sourceStream(source);
-    const life = this.#streams.get(stream).created;
-    const lastSeq = await this.#lastSeq(stream, life, options);
-    const unique = () => hex(this.#options.random(4));
-    const { created, from } = resumePoint(options.cursor, { created: life, lastSeq }, unique);
-    const wish: ConsumerWish = {
-      stream,
-      filter: subjectOf(source),
-      prefix: source.kind === "event" ? `event-${unique()}` : sourceHash(source),
-      unconfirmedMax: options.unconfirmedMax ?? laneUnconfirmedMax,
-      startSeq: source.kind === "event" ? from + 1 : undefined,
-    };
-    return this.#start(wish, source.kind === "event" ? wish.prefix : queueOf(source), created, from, options);
+    return this.#readers.open(source, options);
   }
 
   async commands(agent: string, after = 0): Promise<Entry[]> {
@@ -203,65 +170,8 @@ class NatsBroker implements Broker {
   }
 
   async #close(): Promise<void> {
-    this.#cancelSweep();
-    const readers = [...this.#byNumber.values()];
-    for (const reader of readers) reader.end(new Fault("closed", "the broker is closed"));
-    await Promise.all(readers.map((reader) => reader.close()));
+    await this.#readers.close();
     await this.#link.close();
-  }
-
-  async #start(
-    wish: ConsumerWish,
-    name: string,
-    created: string,
-    from: number,
-    options: OpenOptions,
-  ): Promise<OpenSource> {
-    this.#numbers += 1;
-    const number = this.#numbers;
-    const routes = new Set<string>();
-    const reader: NatsReader = new NatsReader(wish, created, from, options, {
-      link: this.#link,
-      consumers: this.#consumers,
-      clock: this.#options.clock,
-      log: this.#options.log,
-      inbox: `${this.#inbox}.${number}`,
-      route: (consumer) => {
-        for (const old of routes) this.#byConsumer.delete(old);
-        routes.clear();
-        routes.add(consumer);
-        this.#byConsumer.set(consumer, reader);
-      },
-      onGone: () => {
-        this.#byNumber.delete(number);
-        for (const old of routes) this.#byConsumer.delete(old);
-        if (this.#bySource.get(name) === reader) this.#bySource.delete(name);
-      },
-    });
-    this.#byNumber.set(number, reader);
-    const rival = this.#bySource.get(name);
-    this.#bySource.set(name, reader);
-    rival?.end(displaced());
-    try {
-      await reader.start();
-      return reader;
-    } catch (error) {
-      await reader.close();
-      throw asFault(error, "broker");
-    }
-  }
-
-  /** At least the cursor's sequence, or what the stream says it has given out. */
-  async #lastSeq(stream: string, life: string, { cursor }: OpenOptions): Promise<number> {
-    const known = Math.max(this.#lastSeqs.get(stream) ?? 0, this.#streams.get(stream).lastSeq);
-    if (cursor === undefined || streamLife(cursor.created) !== life || cursor.seq <= known) return known;
-    const lastSeq = await this.#streams.lastSeq(stream);
-    this.#saw(stream, lastSeq);
-    return lastSeq;
-  }
-
-  #saw(stream: string, seq: number): void {
-    if (seq > (this.#lastSeqs.get(stream) ?? 0)) this.#lastSeqs.set(stream, seq);
   }
 
   async #next(stream: string, subject: string, seq: number): Promise<StoredMessage | undefined> {
@@ -274,26 +184,9 @@ class NatsBroker implements Broker {
     }
   }
 
-  /** Messages come on the stream's subject and name their consumer; statuses come on the pull's reply subject. */
-  #took(message: Msg): void {
-    const status = message.headers?.code ?? 0;
-    if (status > 0 && message.subject.startsWith(this.#inbox)) {
-      const [number, pull] = message.subject.slice(this.#inbox.length + 1).split(".");
-      this.#byNumber.get(Number(number))?.tookStatus(Number(pull), status, message.headers?.description ?? "");
-      return;
-    }
-    const consumer = message.reply === undefined ? undefined : ackFacts(message.reply)?.consumer;
-    if (consumer !== undefined) this.#byConsumer.get(consumer)?.took(message);
-  }
-
-  #sweep(): void {
-    for (const reader of this.#byNumber.values()) reader.checkPull();
-    if (this.#closed === undefined) this.#cancelSweep = this.#options.clock.after(sweepIntervalMs, () => this.#sweep());
-  }
-
   #cut(): void {
     this.#options.log.warn("the connection to NATS was cut");
-    for (const reader of this.#byNumber.values()) reader.cut();
+    this.#readers.cut();
   }
 
   /** After a reconnect: streams are looked at again, each reader gets a new consumer, then presence is written. */
@@ -310,23 +203,8 @@ class NatsBroker implements Broker {
       }
     }
     if (!this.#link.connected) return;
-    this.#lastSeqs.clear();
-    for (const reader of [...this.#byNumber.values()]) {
-      const now = this.#streams.get(reader.stream).created;
-      if (lives.get(reader.stream) === now) reader.restore();
-      else reader.end(new Fault("broker", "the stream was replaced"));
-    }
+    this.#readers.restore(lives);
     this.#options.log.info("the connection to NATS is back");
     for (const act of [...this.#restored]) act();
   }
-}
-
-function destinationStream(to: Destination): string {
-  if (to.kind === "down") return downStream(shardOf(to.agent));
-  return { up: "UP", event: "EVENTS", command: "COMMANDS" }[to.kind];
-}
-
-function sourceStream(source: Source): string {
-  if (source.kind === "down") return downStream(shardOf(source.agent));
-  return { up: "UP", event: "EVENTS" }[source.kind];
 }

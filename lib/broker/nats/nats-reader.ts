@@ -2,11 +2,11 @@ import type { Msg } from "nats.ws";
 import { utf8 } from "#lib/bytes";
 import type { Clock } from "#lib/clock";
 import { Fault } from "#lib/fault";
-import { laneUnconfirmedBytesMax, laneUnconfirmedMax } from "#lib/limits";
 import type { Log } from "#lib/log";
 import type { OpenOptions, OpenSource } from "../broker.ts";
 import { keyParts, laneOf } from "../subjects.ts";
-import { type AckFacts, ackFacts } from "./ack-subject.ts";
+import { type Unconfirmed, Window } from "../window.ts";
+import type { AckFacts } from "./ack-subject.ts";
 import { type Consumers, type ConsumerWish, consumerIdleMs } from "./consumers.ts";
 import type { NatsLink } from "./nats-link.ts";
 
@@ -34,9 +34,7 @@ export interface ReaderSurroundings {
   onGone(): void;
 }
 
-interface Unconfirmed {
-  readonly seq: number;
-  readonly size: number;
+interface Delivered extends Unconfirmed {
   /** Where its acknowledgement goes; undefined while the consumer that delivered it is gone. */
   reply: string | undefined;
 }
@@ -56,15 +54,11 @@ export class NatsReader implements OpenSource {
   readonly #wish: ConsumerWish;
   readonly #options: OpenOptions;
   readonly #at: ReaderSurroundings;
-  readonly #unconfirmedMax: number;
-  readonly #unconfirmedBytesMax: number;
-  readonly #unconfirmed: Unconfirmed[] = [];
+  readonly #window: Window<Delivered>;
   /** Every consumer made that may still be there: a creation's answer may have been lost. */
   readonly #names = new Set<string>();
   #consumer: string | undefined;
   #consumerSeq = 0;
-  #delivered: number;
-  #confirmed: number;
   #lastAck: string | undefined;
   #pull: Pull | undefined;
   #pulls = 0;
@@ -81,10 +75,7 @@ export class NatsReader implements OpenSource {
     this.#wish = wish;
     this.#options = options;
     this.#at = at;
-    this.#unconfirmedMax = options.unconfirmedMax ?? laneUnconfirmedMax;
-    this.#unconfirmedBytesMax = options.unconfirmedBytesMax ?? laneUnconfirmedBytesMax;
-    this.#delivered = from;
-    this.#confirmed = from;
+    this.#window = new Window(from, options);
   }
 
   /** The stream that it reads. */
@@ -99,15 +90,8 @@ export class NatsReader implements OpenSource {
   }
 
   confirm(seq: number): void {
-    if (seq <= this.#confirmed || this.#ended) return;
-    if (seq > this.#delivered) throw new Fault("bad_request", "confirmed what was not delivered");
-    this.#confirmed = seq;
-    let first = this.#unconfirmed[0];
-    while (first !== undefined && first.seq <= seq) {
-      this.#acknowledge(first.reply);
-      this.#unconfirmed.shift();
-      first = this.#unconfirmed[0];
-    }
+    if (this.#ended) return;
+    for (const { reply } of this.#window.confirm(seq)) this.#acknowledge(reply);
     this.#ask();
   }
 
@@ -127,7 +111,7 @@ export class NatsReader implements OpenSource {
   cut(): void {
     this.#consumer = undefined;
     this.#pull = undefined;
-    for (const entry of this.#unconfirmed) entry.reply = undefined;
+    for (const entry of this.#window.items) entry.reply = undefined;
   }
 
   /** Reads on through a new consumer, unless someone else reads the filter now. */
@@ -152,9 +136,8 @@ export class NatsReader implements OpenSource {
   }
 
   /** A message from a consumer of this reader. */
-  took(message: Msg): void {
-    const facts = message.reply === undefined ? undefined : ackFacts(message.reply);
-    if (facts === undefined || this.#ended || facts.consumer !== this.#consumer) return;
+  took(message: Msg, facts: AckFacts): void {
+    if (this.#ended || facts.consumer !== this.#consumer) return;
     if (this.#pull !== undefined) {
       this.#pull.remaining -= 1;
       if (this.#pull.remaining <= 0) this.#pulled();
@@ -165,8 +148,8 @@ export class NatsReader implements OpenSource {
       return;
     }
     this.#consumerSeq = facts.consumerSeq;
-    if (facts.streamSeq <= this.#confirmed) this.#acknowledge(message.reply);
-    else if (facts.streamSeq <= this.#delivered) this.#cameAgain(facts.streamSeq, message.reply);
+    if (facts.streamSeq <= this.#window.confirmed) this.#acknowledge(message.reply);
+    else if (facts.streamSeq <= this.#window.delivered) this.#cameAgain(facts.streamSeq, message.reply);
     else this.#deliver(message, facts);
     this.#ask();
   }
@@ -233,8 +216,7 @@ export class NatsReader implements OpenSource {
 
   #deliver(message: Msg, facts: AckFacts): void {
     const bytes = message.data.slice() as Uint8Array<ArrayBuffer>; // slice() copies into a buffer of its own
-    this.#delivered = facts.streamSeq;
-    this.#unconfirmed.push({ seq: facts.streamSeq, size: bytes.length, reply: message.reply });
+    this.#window.add({ seq: facts.streamSeq, size: bytes.length, reply: message.reply });
     const { id } = keyParts(message.headers?.get("Nats-Msg-Id") ?? "");
     const { agent, plugin } = laneOf(message.subject) ?? { agent: "", plugin: "" };
     this.#options.onEntry({
@@ -250,7 +232,7 @@ export class NatsReader implements OpenSource {
 
   /** Delivered by a former consumer, not yet confirmed: the owner has it, only the way of its acknowledgement is new. */
   #cameAgain(seq: number, reply: string | undefined): void {
-    const known = this.#unconfirmed.find((entry) => entry.seq === seq);
+    const known = this.#window.items.find((entry) => entry.seq === seq);
     if (known !== undefined) known.reply = reply;
   }
 
@@ -267,19 +249,30 @@ export class NatsReader implements OpenSource {
       if (this.#begun && this.#at.link.connected) this.restore();
       return;
     }
-    const held = this.#unconfirmed.filter((entry) => entry.reply !== undefined);
-    const batch = this.#unconfirmedMax - held.length;
-    const room = this.#unconfirmedBytesMax - held.reduce((sum, { size }) => sum + size, 0);
-    const alone = held.length === 0 && overBytes;
-    if (!alone && (batch <= 0 || room <= 0 || overBytes)) return;
+    const { count, bytes } = this.#pullRoom();
+    const alone = overBytes && this.#comingAgain().length === this.#window.items.length;
+    if (!alone && (count <= 0 || bytes <= 0 || overBytes)) return;
     this.#pulls += 1;
-    const request = alone
-      ? { batch: 1, expires: pullExpiresMs * nsPerMs }
-      : { batch, max_bytes: room, expires: pullExpiresMs * nsPerMs };
+    const request = {
+      expires: pullExpiresMs * nsPerMs,
+      ...(alone ? { batch: 1 } : { batch: count, max_bytes: bytes }),
+    };
     const dueMs = this.#at.clock.monotonic() + pullExpiresMs + pullGraceMs;
-    this.#pull = { number: this.#pulls, remaining: alone ? 1 : batch, dueMs };
+    this.#pull = { number: this.#pulls, remaining: alone ? 1 : count, dueMs };
     const subject = `$JS.API.CONSUMER.MSG.NEXT.${this.#wish.stream}.${this.#consumer}`;
     this.#at.link.send(subject, utf8(JSON.stringify(request)), `${this.#at.inbox}.${this.#pulls}`);
+  }
+
+  /** What a pull may bring: the window's room, and those that a new consumer delivers again. */
+  #pullRoom(): { readonly count: number; readonly bytes: number } {
+    const { count, bytes } = this.#window.room();
+    const again = this.#comingAgain();
+    return { count: count + again.length, bytes: again.reduce((sum, { size }) => sum + size, bytes) };
+  }
+
+  /** Entries whose reader has them, while the consumer that delivered them is gone. */
+  #comingAgain(): readonly Delivered[] {
+    return this.#window.items.filter(({ reply }) => reply === undefined);
   }
 
   #pulled(): void {

@@ -1,6 +1,6 @@
-import type { ValueName } from "../broker.ts";
+import type { Destination, Source, ValueName } from "../broker.ts";
 import { commandLifeMs, dedupWindowMs, eventLifeMs, nodeLifeMs } from "../lifetimes.ts";
-import { downShards } from "../subjects.ts";
+import { downShards, shardOf } from "../subjects.ts";
 
 /** Bytes that each kind of stream may hold. */
 export interface StreamSizes {
@@ -47,9 +47,20 @@ export const defaultSizes: StreamSizes = {
 const smallBytes = 64 * mebibyte;
 const commandsPerAgentMax = 1_000;
 
-/** Stream of the down lanes of a shard. */
-export function downStream(shard: string): string {
+function downStream(shard: string): string {
   return `DOWN-${shard}`;
+}
+
+/** Stream that an entry is published to. */
+export function destinationStream(to: Destination): string {
+  if (to.kind === "down") return downStream(shardOf(to.agent));
+  return { up: "UP", event: "EVENTS", command: "COMMANDS" }[to.kind];
+}
+
+/** Stream that a source is read from. */
+export function sourceStream(source: Source): string {
+  if (source.kind === "down") return downStream(shardOf(source.agent));
+  return { up: "UP", event: "EVENTS" }[source.kind];
 }
 
 /** Stream that holds the last values of a kind. */
