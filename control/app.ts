@@ -27,6 +27,7 @@ import { customerRoutes } from "./customers/index.ts";
 import { makeDb, makeNewId, makeSeals } from "./db/index.ts";
 import { enrollmentNexusRoutes } from "./enrollment/index.ts";
 import { gatewayForAgent, gatewayNexusRoutes, gatewayRoutes, makeDemandReplica } from "./gateways/index.ts";
+import { type Health, healthRoutes, metricsRoutes } from "./health.ts";
 import { startJobs } from "./jobs.ts";
 import { messageMetrics } from "./messages/index.ts";
 import { openMessaging } from "./messaging.ts";
@@ -49,6 +50,8 @@ export interface SolarisParts {
   readonly log: Log;
   readonly version: string;
   readonly metrics: SolarisMetrics;
+  /** Whether `/metrics` is answered beside all else; else by `management` alone. */
+  readonly publicMetrics: boolean;
   readonly retention: Retention;
   /** Whether connector types for tests and benchmarks may be configured. */
   readonly testConnectors: boolean;
@@ -56,13 +59,12 @@ export interface SolarisParts {
   readonly replica: string;
 }
 
-/** Whether it serves, and if not, why. */
-export type Health = { readonly ready: true } | { readonly ready: false; readonly reason: string };
-
 /** A Solaris without its listener. */
 export interface Solaris extends AsyncDisposable {
-  /** Answers `/api/v1`, `/nexus/v1`, `/healthz`, `/readyz`, `/metrics`. */
+  /** Answers `/api/v1`, `/nexus/v1`, `/healthz`, `/readyz` and, with `publicMetrics`, `/metrics`. */
   fetch(request: Request): Promise<Response>;
+  /** Answers `/healthz`, `/readyz`, `/metrics` and nothing else. */
+  management(request: Request): Promise<Response>;
   health(): Promise<Health>;
   /** What commands beside the server need. */
   readonly slices: SliceDeps;
@@ -176,16 +178,11 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
     await next();
     metrics.answered(routePath(context, -1), context.res.status, (clock.monotonic() - began) / 1_000);
   });
-  app.get("/healthz", (context) => context.text("ok"));
-  app.get("/readyz", async (context) => {
-    const found = await health();
-    return context.json(found, found.ready ? 200 : 503);
-  });
-  app.get("/metrics", async (context) => {
-    const { registry } = metrics;
-    return context.text(await registry.metrics(), 200, { "content-type": registry.contentType });
-  });
+  const { registry } = metrics;
+  app.route("/", healthRoutes(health));
+  if (parts.publicMetrics) app.route("/", metricsRoutes(registry));
   app.route("/", nexusApi).route("/", api);
+  const management = new Hono<RequestEnv>().route("/", healthRoutes(health)).route("/", metricsRoutes(registry));
 
   let closed: Promise<void> | undefined;
   return {
@@ -193,6 +190,7 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
     authority: authority.identity.identifier,
     health,
     fetch: async (request) => app.fetch(request),
+    management: async (request) => management.fetch(request),
     [Symbol.asyncDispose]() {
       closed ??= (async () => {
         await jobs[Symbol.asyncDispose]();

@@ -31,6 +31,8 @@ export interface OwnGatewayConfig {
 export interface SolarisConfig {
   readonly listen: Listen;
   readonly tls: Tls | undefined;
+  /** Where `/metrics` and health are answered instead; undefined = where all else is. */
+  readonly managementListen: Listen | undefined;
   /** Folder of the databases. */
   readonly dataDirectory: string;
   /** File with the key-encryption key, outside the data directory; used when neither environment nor key store have it. */
@@ -68,6 +70,10 @@ interface Variable {
 export const variables = [
   { name: "SOLARIS_DATA", text: "folder of the databases", fallback: "./solaris-data" },
   { name: "SOLARIS_LISTEN", text: "address and port of API, Nexus API and console", fallback: "127.0.0.1:8080" },
+  {
+    name: "SOLARIS_MANAGEMENT_LISTEN",
+    text: "address and port for /metrics, /healthz and /readyz; /metrics is then served nowhere else (optional)",
+  },
   {
     name: "SOLARIS_TLS_CERT_FILE",
     text: "certificate chain, PEM (with SOLARIS_TLS_KEY_FILE; else put a proxy before it)",
@@ -157,11 +163,13 @@ export function readConfig(
       "SOLARIS_LISTEN",
       "is open to other machines: set a certificate, or SOLARIS_ALLOW_INSECURE behind a proxy",
     );
+  const management = read.optional("SOLARIS_MANAGEMENT_LISTEN");
   const url = read.optional("SOLARIS_DATABASE_URL");
   const servers = read.optional("SOLARIS_NATS_URL");
   return {
     listen,
     tls,
+    managementListen: management === undefined ? undefined : listenOf("SOLARIS_MANAGEMENT_LISTEN", management),
     dataDirectory,
     keyFile: read.optional("SOLARIS_KEY_FILE") ?? `${dataDirectory}.key`,
     adminKeyFile: read.optional("SOLARIS_ADMIN_KEY_FILE") ?? `${dataDirectory}.admin-key`,

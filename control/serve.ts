@@ -43,6 +43,7 @@ export async function serve(config: SolarisConfig, version: string, withGateway:
     version,
     replica,
     retention: config.retention,
+    publicMetrics: config.managementListen === undefined,
     testConnectors: config.testConnectors,
   };
   await using solaris = await createSolaris({ ...fixed, clock: systemClock, random: systemRandom });
@@ -61,6 +62,10 @@ export async function serve(config: SolarisConfig, version: string, withGateway:
     onError: (error) => log.error("a request failed", { error }),
     ...(config.tls === undefined ? {} : { tls: config.tls }),
   });
+  await using _management =
+    config.managementListen === undefined
+      ? undefined
+      : serveHttp({ ...config.managementListen, fetch: (request) => solaris.management(request), drainMs: 500 });
   await using gateway = withGateway ? await serveGateway({ config, solaris, broker, suite, log, version }) : undefined;
   log.info("listening", { origin: server.origin, gateway: gateway?.origin, authority: solaris.authority });
   await ended;

@@ -98,7 +98,13 @@ export class ControlWorld implements AsyncDisposable {
     );
     const broker = stack.use(await embeddedBroker({ database: brokerDatabase, clock, log }));
     const made = { database, kms, broker, suite: webSuite, clock, random: systemRandom, log, version: "0" };
-    const fixed = { metrics: solarisMetrics(db), retention: defaultRetention, replica: "test", testConnectors: false };
+    const fixed = {
+      metrics: solarisMetrics(db),
+      retention: defaultRetention,
+      publicMetrics: true,
+      replica: "test",
+      testConnectors: false,
+    };
     const solaris = stack.use(await createSolaris({ ...made, ...fixed }));
     const adminKey = (await createFirstKey(solaris.slices)) ?? "";
     const world = new ControlWorld(stack.move(), { ...made, folder, kmsEvents, solaris, adminKey });
@@ -199,11 +205,13 @@ interface ControlWorldParts {
   readonly adminKey: string;
 }
 
-/** The machine's clock, whose wall time a test can move. Timers run as they are. */
+/** The machine's clock, which a test can move. Timers run as they are. */
 export class ShiftedClock implements Clock {
   shiftMs = 0;
+  /** For what is remembered for a while. */
+  monotonicShiftMs = 0;
   now = () => systemClock.now() + this.shiftMs;
-  monotonic = () => systemClock.monotonic();
+  monotonic = () => systemClock.monotonic() + this.monotonicShiftMs;
   after = (delayMs: number, act: () => void) => systemClock.after(delayMs, act);
 }
 
