@@ -7,6 +7,8 @@ import { commandArguments, environment, exitProcess, onCrash, writeOut } from "#
 import packageFile from "../package.json" with { type: "json" };
 import { type BrokerConfigWords, writeBrokerConfig } from "./cli/broker-config.ts";
 import { makeKey } from "./cli/make-key.ts";
+import { fetchOwn } from "./cli/own-origin.ts";
+import { quickstart } from "./cli/quickstart.ts";
 import { rotateKey } from "./cli/rotate-key.ts";
 import { verifyAudit } from "./cli/verify-audit.ts";
 import { readConfig, variablesText } from "./config.ts";
@@ -97,18 +99,20 @@ program
   });
 
 program
+  .command("quickstart")
+  .description(
+    "make a key, a customer with a licence and an agent at the Solaris that runs here; prints them for a shell",
+  )
+  .option("--customer <name>", "name of the customer", "Acme")
+  .option("--agent <name>", "name of the agent", "site-1")
+  .addHelpText("after", '\neval "$(solaris quickstart)" sets KEY, AGENT and MERCURY_TOKEN.\n')
+  .action(async (names: { customer: string; agent: string }) => writeOut(await quickstart(config(), names)));
+
+program
   .command("health")
   .description("ask the Solaris of this machine whether it lives; for container health checks")
   .action(async () => {
-    const { listen, tls } = config();
-    const own = listen.host === "0.0.0.0" ? "127.0.0.1" : listen.host === "::" ? "[::1]" : listen.host;
-    const host = own.includes(":") && !own.startsWith("[") ? `[${own}]` : own;
-    // The certificate names the public host, not this machine: only life is asked for, nothing is believed.
-    const tlsOptions = { tls: { rejectUnauthorized: false } };
-    const answer = await fetch(`${tls === undefined ? "http" : "https"}://${host}:${listen.port}/healthz`, {
-      ...tlsOptions,
-      signal: AbortSignal.timeout(3_000),
-    });
+    const answer = await fetchOwn(config(), "/healthz", { signal: AbortSignal.timeout(3_000) });
     if (!answer.ok) throw new Fault("unavailable", `answered ${answer.status}`);
   });
 
