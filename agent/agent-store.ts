@@ -2,7 +2,7 @@ import { fromUtf8 } from "#lib/bytes";
 import type { Clock, Random } from "#lib/clock";
 import type { CryptoSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
-import { type FoundKey, fileFacts, findKey, paths, readFileBytes } from "#lib/runtime";
+import { builtInAuthorities, type FoundKey, fileFacts, findKey, paths, readFileBytes } from "#lib/runtime";
 import type { AgentConfig } from "./config.ts";
 import { makeNetwork, type Network } from "./network/network.ts";
 import { openStore, type Store } from "./store/open-store.ts";
@@ -56,7 +56,7 @@ export async function openAgentStore(
 
 /** The network as the site's settings say. Fault `config` when the file of authorities can't be read. */
 export async function openNetwork(config: AgentConfig): Promise<Network> {
-  const authorities =
-    config.caFile === undefined ? [] : [fromUtf8(await readFileBytes(config.caFile, certificatesBytesMax))];
-  return makeNetwork({ proxies: config.proxies, authorities });
+  if (config.caFile === undefined) return makeNetwork({ proxies: config.proxies, authorities: [] });
+  const own = fromUtf8(await readFileBytes(config.caFile, certificatesBytesMax));
+  return makeNetwork({ proxies: config.proxies, authorities: [own, ...builtInAuthorities()] }); // a list replaces the built-in one
 }

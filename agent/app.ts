@@ -4,7 +4,7 @@ import type { Cancel, Clock, Random } from "#lib/clock";
 import type { CryptoSuite } from "#lib/crypto";
 import { asFault, type FaultCode } from "#lib/fault";
 import type { Log } from "#lib/log";
-import { hostFacts, monitorLoopLag, residentBytes } from "#lib/runtime";
+import { hostFacts, monitorLoopLag, residentBytes, startWatchdog } from "#lib/runtime";
 import { type DesiredReport, nodeLane } from "#lib/session";
 import { openNetwork } from "./agent-store.ts";
 import { makeCommandHandlers } from "./commands/command-handlers.ts";
@@ -28,6 +28,8 @@ import { agentVersion } from "./version.ts";
 
 /** The site's list is looked at again after this. */
 const siteListEveryMs = 1_000;
+/** An event loop that stands still for so long never comes back: what supervises the process starts it again. */
+const stuckMs = 60_000;
 /** Lanes that stand still are looked for this often. */
 const waitsEveryMs = 500;
 
@@ -187,6 +189,7 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
   starting.use(await serveStatus(config.dataDirectory, status));
   starting.use(tunnel);
   starting.use(plugins);
+  starting.use(startWatchdog({ limitMs: stuckMs, lastWords: "mercury: the event loop stood still; ending" }));
   starting.use(watchWaits(plugins, clock, (lane) => tunnel.statusChanged(lane)));
   await commands.answerInterrupted();
   tunnel.start(); // plugins come up beside it: their lanes open as they do

@@ -29,7 +29,9 @@ export type { ServerSocket, ServerSocketReceiver } from "./http/server-socket.ts
 export { type FoundKey, findKey, type KeySources, type KeySurroundings } from "./keys/find-key.ts";
 export { type KeyStore, type KeyStoreEntry, systemKeyStore } from "./keys/key-store.ts";
 export { type ConsoleLogOptions, consoleLogSink } from "./log/console-log-sink.ts";
+export { builtInAuthorities } from "./network/built-in-authorities.ts";
 export { probeTcp, probeTls, resolveHost } from "./network/probes.ts";
+export { collectGarbage } from "./process/collect-garbage.ts";
 export { exclusiveLock } from "./process/exclusive-lock.ts";
 export { commandArguments, environment, type HostFacts, hostFacts, residentBytes } from "./process/host-facts.ts";
 export { askLocally, serveLocally } from "./process/local-endpoint.ts";
@@ -39,3 +41,4 @@ export { hashPassword, verifyPassword } from "./process/password-hash.ts";
 export { type CommandAnswer, runCommand } from "./process/run-command.ts";
 export { exitProcess, onCrash, onSignal, type SignalName } from "./process/signals.ts";
 export { hiddenPrompt, isTerminal, readStandardInput, writeOut } from "./process/terminal.ts";
+export { startWatchdog, type WatchdogOptions } from "./process/watchdog.ts";
