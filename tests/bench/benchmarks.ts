@@ -4,6 +4,7 @@ import { latency } from "./suites/latency.ts";
 import { mercuryStart } from "./suites/mercury-start.ts";
 import { pull } from "./suites/pull.ts";
 import { pushEmbedded, pushNats } from "./suites/push.ts";
+import { sessions } from "./suites/sessions.ts";
 
 /** One thing that is measured. */
 export interface Benchmark {
@@ -12,7 +13,13 @@ export interface Benchmark {
   /** Program that must be on the PATH. */
   readonly needs?: "nats-server";
   /** Measures; `note` tells people how it goes. */
-  readonly run: (note: (text: string) => void) => Promise<readonly Figure[]>;
+  readonly run: (note: (text: string) => void, settings: BenchSettings) => Promise<readonly Figure[]>;
+}
+
+/** What may be asked for smaller than the targets say, for a quick look. */
+export interface BenchSettings {
+  /** Agents of `sessions`. */
+  readonly agents: number;
 }
 
 const nats = { needs: "nats-server" } as const;
@@ -24,5 +31,11 @@ export const benchmarks: readonly Benchmark[] = [
   { name: "pull", what: "1 KiB, plugin to stored in Solaris, NATS", ...nats, run: pull },
   { name: "lag", what: "event loops during these, embedded, also with slow commits", run: lag },
   { name: "latency", what: "202 at 200 messages a second, over the bare handler", ...nats, run: latency },
+  {
+    name: "sessions",
+    what: "tunnels opened a second by distinct agents; memory of each after a minute",
+    ...nats,
+    run: (note, { agents }) => sessions(note, agents),
+  },
   { name: "mercury", what: "start to online, resident memory", run: mercuryStart },
 ];

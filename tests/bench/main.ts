@@ -1,4 +1,4 @@
-/** `bun run bench [name…] [--json]`: measures, each figure beside its yardstick in the same run. */
+/** `bun run bench [name…] [--agents=N] [--json]`: measures, each figure beside its yardstick in the same run. */
 import { loadavg } from "node:os";
 import { benchmarks } from "./benchmarks.ts";
 import { type Figure, notMeasured } from "./figure.ts";
@@ -8,12 +8,13 @@ import { table } from "./table.ts";
 const words = process.argv.slice(2);
 const json = words.includes("--json");
 const names = words.filter((word) => !word.startsWith("--"));
+const agents = Number(words.find((word) => word.startsWith("--agents="))?.slice("--agents=".length) ?? 5_000);
 const unknown = names.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name));
 
 if (words.includes("--help") || unknown.length > 0) {
   const list = benchmarks.map(({ name, what }) => `  ${name.padEnd(16)} ${what}`).join("\n");
   if (unknown.length > 0) console.error(`no such benchmark: ${unknown.join(", ")}\n`);
-  console.error(`usage: bun run bench [name…] [--json]\n\n${list}`);
+  console.error(`usage: bun run bench [name…] [--agents=N] [--json]\n\n${list}`);
   process.exit(unknown.length > 0 ? 2 : 0);
 }
 
@@ -27,7 +28,7 @@ for (const { name, what, needs, run } of benchmarks) {
     figures.push(notMeasured(name));
     continue;
   }
-  figures.push(...(await run((note) => console.error(`  ${note}`))));
+  figures.push(...(await run((note) => console.error(`  ${note}`), { agents })));
 }
 console.error(`load after: ${loadavg()[0]?.toFixed(1)}`);
 console.log(json ? JSON.stringify(figures) : table(figures));

@@ -1,8 +1,9 @@
-import { existsSync, readFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { existsSync } from "node:fs";
+import { resolve } from "node:path";
 import { Stack, sourceCommands } from "../../support/stack.ts";
 import { atMost, type Figure } from "../figure.ts";
 import { median } from "../median.ts";
+import { residentBytes } from "../resident-bytes.ts";
 
 const starts = 5;
 const idleMs = 5_000;
@@ -34,10 +35,4 @@ async function measured(form: string, mercury: readonly string[], note: (text: s
     atMost(`Mercury start to online, ${form}`, median(times), "ms", 500),
     atMost(`Mercury resident, idle, ${form}`, residentMb, "MB", 120),
   ];
-}
-
-/** What a process holds in memory; Linux only. */
-export function residentBytes(pid: number | undefined): number {
-  const status = readFileSync(join("/proc", String(pid), "status"), "utf8");
-  return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) * 1_024;
 }

@@ -1,3 +1,4 @@
+import { countCpu } from "../cpu-time.ts";
 import type { LoadSettings } from "../load/http-load.ts";
 import { runLoad } from "../load/run-load.ts";
 import { allApplied, type BenchStack, counted } from "./bench-stack.ts";
@@ -16,8 +17,10 @@ export async function pushedPerSecond(
   bench: BenchStack,
   kind: keyof typeof pushLoads,
   timeMs: number,
+  note: (text: string) => void = () => undefined,
 ): Promise<number> {
   const before = await counted(bench.site, "delivered");
+  const used = countCpu(bench.stack);
   const load = await runLoad({
     ...pushLoads[kind],
     url: kind === "single" ? bench.messagesUrl : `${bench.messagesUrl}:batch`,
@@ -25,5 +28,6 @@ export async function pushedPerSecond(
     timeMs,
   });
   await allApplied(bench, before + load.messages);
+  note(`${kind}: µs of processor time a message: ${used(load.messages)}; 202 p50 ${load.p50Ms.toFixed(1)} ms`);
   return (load.messages * 1_000) / (Date.now() - load.beganAt);
 }

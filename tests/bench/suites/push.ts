@@ -17,11 +17,11 @@ export async function pushNats(note: (text: string) => void): Promise<readonly F
   };
   const before = await bare();
   await pushedPerSecond(bench, "single", 1_000);
-  const single = await pushedPerSecond(bench, "single", 4_000);
+  const single = await pushedPerSecond(bench, "single", 4_000, note);
   const after = await bare();
   note(`bare handler ${Math.round(before)}/s before, ${Math.round(after)}/s after`);
   await pushedPerSecond(bench, "batch", 1_000);
-  const batch = await pushedPerSecond(bench, "batch", 4_000);
+  const batch = await pushedPerSecond(bench, "batch", 4_000, note);
   return [
     atLeastTimes("push, single, NATS", single, unit, (before + after) / 2, 0.3),
     atLeast("push, :batch of 100, NATS", batch, unit, 5_000),
@@ -29,12 +29,12 @@ export async function pushNats(note: (text: string) => void): Promise<readonly F
 }
 
 /** Nexus inside Solaris, the embedded broker. */
-export async function pushEmbedded(): Promise<readonly Figure[]> {
+export async function pushEmbedded(note: (text: string) => void): Promise<readonly Figure[]> {
   await using bench = await benchStack("embedded");
   await pushedPerSecond(bench, "single", 1_000);
-  const single = await pushedPerSecond(bench, "single", 3_000);
+  const single = await pushedPerSecond(bench, "single", 3_000, note);
   await pushedPerSecond(bench, "batch", 1_000);
-  const batch = await pushedPerSecond(bench, "batch", 3_000);
+  const batch = await pushedPerSecond(bench, "batch", 3_000, note);
   return [
     atLeast("push, single, embedded", single, unit, 3_000),
     atLeast("push, :batch of 100, embedded", batch, unit, 3_000),
