@@ -6,9 +6,11 @@ import type { CryptoSuite } from "#lib/crypto";
 import { asFault, Fault } from "#lib/fault";
 import type { Log } from "#lib/log";
 import type { HttpConnection } from "#lib/runtime";
+import { coarseClock } from "./coarse-clock.ts";
 import type { GatewaySettings } from "./config.ts";
 import { EnrollmentDoor } from "./enroll/enrollment-door.ts";
 import { type GatewayMetrics, gatewayMetrics } from "./gateway-metrics.ts";
+import { HeapTidy } from "./heap-tidy.ts";
 import { type Health, httpApp, managementApp } from "./http-app.ts";
 import { fraction, Replica } from "./replica/replica.ts";
 import { RevocationList } from "./replica/revocation-list.ts";
@@ -50,6 +52,8 @@ export interface NexusParts {
   readonly suite: CryptoSuite;
   /** As Solaris shows it. */
   readonly version: string;
+  /** See `HeapTidy`. Default: left to the runtime. */
+  readonly collectGarbage?: () => void;
 }
 
 /** A Nexus without its listener. */
@@ -156,9 +160,10 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     metrics,
     authority: () => replica.authority.identity,
   };
+  const tidy = new HeapTidy(clock, parts.collectGarbage ?? (() => undefined));
   const door = new TunnelDoor({
     suite,
-    clock,
+    clock: coarseClock(clock),
     random,
     log: log.child("tunnel"),
     metrics,
@@ -168,6 +173,7 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     watch,
     opened(link, grant, address) {
       new Session(sessionParts, link, grant, address);
+      tidy.opened(registry.size);
     },
   });
   const enrollment = new EnrollmentDoor({
@@ -239,6 +245,7 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     await registry.drained();
     for (const end of unlisten) end();
     stopSweep();
+    tidy[Symbol.dispose]();
     watch[Symbol.dispose]();
     replica[Symbol.dispose]();
     await digests.stop();

@@ -1,7 +1,7 @@
 import { natsBroker } from "#lib/broker";
 import { chooseSuite } from "#lib/crypto";
 import { makeLog } from "#lib/log";
-import { consoleLogSink, onSignal, serveHttp, systemClock, systemRandom } from "#lib/runtime";
+import { collectGarbage, consoleLogSink, onSignal, serveHttp, systemClock, systemRandom } from "#lib/runtime";
 import { createNexus } from "./app.ts";
 import type { NexusConfig } from "./config.ts";
 
@@ -32,6 +32,7 @@ export async function serve(config: NexusConfig, version: string): Promise<void>
     log,
     suite: await chooseSuite(),
     version,
+    collectGarbage,
   });
   const onError = (error: unknown) => log.error("a request failed", { error });
   await using server = serveHttp({
