@@ -1,8 +1,9 @@
 import { type Bytes, hex, utf8 } from "#lib/bytes";
 import { Fault } from "#lib/fault";
+import type { Statement } from "#lib/runtime";
 import type { FindPrincipal } from "../api/authenticate.ts";
 import type { SliceDeps } from "../api/slice.ts";
-import { expecting, newSecretText } from "../db/index.ts";
+import { expecting, isUnmet, newSecretText } from "../db/index.ts";
 import { actorOf, type Principal } from "./principal.ts";
 import { type ApiKeyRow, hasKeys, insertKey, keyByHash, keyById, revokeKey, touchKey } from "./repo.ts";
 import { checkGrant, isLive } from "./rules.ts";
@@ -17,8 +18,13 @@ export interface NewKey {
   readonly expiresAt: number | null;
 }
 
-/** A new key: the row, and its text, which nothing holds after this. */
-export async function createKey(deps: KeyDeps, maker: Principal, wanted: NewKey): Promise<{ id: string; key: string }> {
+/** A new key: its id, and its text, which nothing holds after this. With `guards` only if all of them hold. */
+export async function createKey(
+  deps: KeyDeps,
+  maker: Principal,
+  wanted: NewKey,
+  ...guards: readonly Statement[]
+): Promise<{ id: string; key: string }> {
   checkGrant(maker, wanted.scopes, wanted.customerId);
   const key = newSecretText(deps.random, "solaris");
   const id = deps.newId("key");
@@ -40,17 +46,26 @@ export async function createKey(deps: KeyDeps, maker: Principal, wanted: NewKey)
   };
   await deps.audit.record(
     wanted.customerId === null ? event : { ...event, customerId: wanted.customerId },
+    ...guards,
     insertKey(deps.db, row),
   );
   return { id, key };
 }
 
+/** Holds while there is no key at all: of several replicas that start at once one makes the first. */
+const noKeyYet: Statement = { sql: "SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM api_keys)", expect: 1 };
+
 /** The first key of a new installation, with every scope; undefined when there is a key already. */
 export async function createFirstKey(deps: KeyDeps): Promise<string | undefined> {
   if (await hasKeys(deps.db)) return undefined;
   const self: Principal = { keyId: "first-start", scopes: ["*"], customerId: null };
-  return (await createKey(deps, self, { name: "first admin key", scopes: ["*"], customerId: null, expiresAt: null }))
-    .key;
+  const wanted: NewKey = { name: "first admin key", scopes: ["*"], customerId: null, expiresAt: null };
+  try {
+    return (await createKey(deps, self, wanted, noKeyYet)).key;
+  } catch (error) {
+    if (isUnmet(error, 0)) return undefined;
+    throw error;
+  }
 }
 
 /** Ends a key at once. Fault `not_found` when there is none, `conflict` when it is revoked already. */

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { createFirstKey } from "../../../control/access/index.ts";
 import { ControlWorld } from "../../support/control-world.ts";
 
 let world: ControlWorld;
@@ -31,6 +32,15 @@ describe("API keys", () => {
     const late = await world.api("GET", "/agents", undefined, { key: brief.json.key });
     world.clock.shiftMs = 0;
     expect(late.status).toBe(401);
+  });
+
+  test("of replicas that start at once on an empty database one makes the first key", async () => {
+    await using empty = await ControlWorld.start();
+    await empty.database.write([{ sql: "DELETE FROM api_keys" }]);
+    const made = await Promise.all(Array.from({ length: 5 }, () => createFirstKey(empty.solaris.slices)));
+    const [key = "", ...others] = made.filter((text) => text !== undefined);
+    expect(others).toEqual([]);
+    expect((await empty.api("GET", "/keys", undefined, { key })).json.items).toHaveLength(1);
   });
 
   test("nobody gives more than they have", async () => {
