@@ -15,8 +15,3 @@ export function positionOf(seq: number, index: number): number {
     throw new RangeError("no place in a lane");
   return position;
 }
-
-/** Sequence of the entry that holds this position. */
-export function seqOf(position: number): number {
-  return Math.floor(position / placesPerEntry);
-}

@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { connect as rawNats } from "nats.ws";
 import { type Broker, type NatsBrokerOptions, natsBroker } from "#lib/broker";
 import { fromUtf8, utf8 } from "#lib/bytes";
 import { Fault } from "#lib/fault";
@@ -102,6 +103,26 @@ needs("nats-server", "apt-get install nats-server")("NATS broker under faults", 
     expect(now.ended()).toBeUndefined();
     expect(old.entries.length).toBe(0);
   }, 30_000);
+
+  test("a hole in the sequence, made by someone who takes entries away, is filled in order", async () => {
+    const broker = await connect();
+    const reader = await collect(broker, { kind: "down", agent: "a", plugin: "hole" }, { confirmAll: true });
+    const thief = await rawNats({ servers: server.url, user: "solaris", pass: natsPassword });
+    const manager = await thief.jetstreamManager();
+    const streams = await manager.streams.list().next();
+    const stream = streams.find(({ state }) => state.consumer_count > 0)?.config.name ?? "";
+    const [consumer] = await manager.consumers.list(stream).next();
+    thief.subscribe("stolen");
+    const pull = JSON.stringify({ batch: 3, expires: 10_000_000_000 });
+    thief.publish(`$JS.API.CONSUMER.MSG.NEXT.${stream}.${consumer?.name}`, pull, { reply: "stolen" });
+    await thief.flush();
+    await publishSurely(broker, "hole", 30);
+    await reader.reached(30);
+    expect(reader.texts()).toEqual(Array.from({ length: 30 }, (_, index) => String(index + 1)));
+    const [anew] = await manager.consumers.list(stream).next();
+    expect(anew?.name).not.toBe(consumer?.name ?? "");
+    await thief.close();
+  }, 20_000);
 
   test("while the server is away calls fail at once or in time, and the broker can be disposed of", async () => {
     const broker = await connect({ requestTimeoutMs: 500 });
