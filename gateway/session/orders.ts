@@ -2,7 +2,7 @@ import type { Broker, Entry } from "#lib/broker";
 import { fromUtf8 } from "#lib/bytes";
 import { asFault } from "#lib/fault";
 import type { Log } from "#lib/log";
-import type { ControlDown } from "#lib/session";
+import { type ControlDown, statementSchema } from "#lib/session";
 
 /** What of the broker orders take. */
 export interface OrderParts {
@@ -69,13 +69,25 @@ export class Orders {
     const value = await this.#parts.broker.get({ kind: "desired", agent: this.#agent });
     if (value === undefined || value.revision === this.#desiredRevision || this.#closed) return;
     this.#desiredRevision = value.revision;
-    this.#to.send({ type: "desired", statement: fromUtf8(value.bytes) });
+    const statement = this.#read(value.bytes);
+    if (statement !== undefined) this.#to.send({ type: "desired", statement });
   }
 
   async #commands(): Promise<void> {
     for (const entry of await this.#parts.broker.commands(this.#agent, this.#commandSeq)) {
       if (this.#closed || !this.#isNew(entry)) continue;
-      this.#to.send({ type: "command", statement: fromUtf8(entry.bytes) });
+      const statement = this.#read(entry.bytes);
+      if (statement !== undefined) this.#to.send({ type: "command", statement });
+    }
+  }
+
+  /** Undefined for what can't be a statement: it must not keep those behind it from the agent. */
+  #read(bytes: Uint8Array): string | undefined {
+    try {
+      return statementSchema.parse(fromUtf8(bytes));
+    } catch {
+      this.#parts.log.warn("what lies in the broker is no statement", { agent: this.#agent, bytes: bytes.length });
+      return undefined;
     }
   }
 
