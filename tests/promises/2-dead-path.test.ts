@@ -16,7 +16,7 @@ function noticed(broker: "embedded" | "nats", direction: "up" | "down" | undefin
       await using stack = await Stack.start({ broker, cuttable: true });
       const { agentId, site } = await stack.addAgent();
       const mercury = async () => (await site.status()).tunnel.state;
-      expect(await mercury()).toBe("online");
+      await eventually("Mercury is online", async () => (await mercury()) === "online");
 
       const began = performance.now();
       stack.network.hold(direction);
