@@ -5,9 +5,9 @@ const tickMs = 250;
 /** Shorter ones are left to the clock itself. */
 const coarseFromMs = 1_000;
 
-/** Its own object: the same function may be due twice. */
 interface Timer {
-  readonly act: () => void;
+  /** Undefined once it was cancelled. */
+  act: (() => void) | undefined;
 }
 
 /**
@@ -30,7 +30,7 @@ export function coarseClock(clock: Clock): Clock {
     }
     turnedTo = now;
     turnLater();
-    for (const { act } of due) queueMicrotask(act); // one that throws must not keep the others from running
+    for (const timer of due) queueMicrotask(() => timer.act?.()); // one that throws must not keep the others from running
   }
 
   function turnLater(): void {
@@ -40,6 +40,7 @@ export function coarseClock(clock: Clock): Clock {
   }
 
   function drop(tick: number, timer: Timer): void {
+    timer.act = undefined;
     const there = wheel.get(tick);
     if (there?.delete(timer) && there.size === 0) wheel.delete(tick);
   }

@@ -29,6 +29,20 @@ describe("coarse clock", () => {
     expect(driven.waiting).toBe(0);
   });
 
+  test("one that runs may cancel another that is due at the same time", async () => {
+    const driven = new DrivenClock();
+    const clock = coarseClock(driven);
+    let ran = 0;
+    const cancels: (() => void)[] = [];
+    const act = () => {
+      ran++;
+      for (const cancel of cancels) cancel();
+    };
+    cancels.push(clock.after(2_000, act), clock.after(2_000, act));
+    await driven.advance(5_000);
+    expect(ran).toBe(1);
+  });
+
   test("a timer may set another, also after a long rest", async () => {
     const driven = new DrivenClock();
     const clock = coarseClock(driven);
