@@ -16,7 +16,7 @@ export interface AdoptionDeps {
 }
 
 const atOnce = 50;
-const everyMs = 5_000;
+const everyMs = 2_000;
 
 /**
  * Publishes entries whose process died between their rows and their place: under the same id, so the broker or the site

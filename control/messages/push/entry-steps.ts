@@ -40,8 +40,8 @@ const conflictTries = 5;
 /** A publish whose outcome is unknown is repeated under its id for this long before the caller is told. */
 const publishPatienceMs = 8_000;
 const publishPauseMs = 100;
-/** Another process takes an entry over after this: longer than all that its maker does with it. */
-export const entryHeldMs = 30_000;
+/** Another process takes an entry over after this: longer than its maker tries. Were it at work still, no harm: the id is the same. */
+export const entryHeldMs = 10_000;
 const retryAfterMs = 2_000;
 
 interface Prepared extends Reservation {
