@@ -12,6 +12,11 @@ export interface BenchStack extends AsyncDisposable {
   readonly headers: Readonly<Record<string, string>>;
 }
 
+interface LaneDepth {
+  readonly queued: number;
+  readonly stored: number;
+}
+
 /** Name and type of that plugin. */
 export const noop = "noop";
 
@@ -58,10 +63,11 @@ export async function allApplied({ stack, agentId, site }: BenchStack, messages:
     async () => (await counted(site, "delivered")) >= messages,
     often,
   );
-  const open = async (state: string) =>
-    (await stack.api.call<{ items: unknown[] }>("GET", `/messages?agentId=${agentId}&state=${state}&limit=1`)).items;
-  const none = async () => (await open("queued")).length === 0 && (await open("stored")).length === 0;
-  await eventually("Solaris knows of all that they were applied", none, often);
+  const open = async () => {
+    const { items } = await stack.api.call<{ items: LaneDepth[] }>("GET", `/agents/${agentId}/lanes`);
+    return items.reduce((sum, { queued, stored }) => sum + queued + stored, 0);
+  };
+  await eventually("Solaris knows of all that they were applied", async () => (await open()) === 0, often);
 }
 
 /** One sample of a program's Prometheus page: the first whose line begins with `series`; RangeError when there is none. */
