@@ -118,7 +118,7 @@ needs("openssl", "apt-get install openssl")(
 
     test("requests and the tunnel's WebSocket get through, by CONNECT", async () => {
       const before = proxy.asked.length;
-    const through = network("agent:pass%20word", [ca, ...builtInAuthorities()]);
+      const through = network("agent:pass%20word", [ca, ...builtInAuthorities()]);
       expect(await (await through.fetch(`https://${gateway}/enroll`)).text()).toBe("here");
       const { wire } = await open(through);
       const echoed = new Promise<Uint8Array>((resolve) => {
@@ -128,7 +128,7 @@ needs("openssl", "apt-get install openssl")(
       expect(await echoed).toEqual(new Uint8Array([1, 2, 3]));
       wire.close(1000, "");
       const line = `CONNECT ${gateway}:443 HTTP/1.1`;
-    expect(proxy.asked.slice(before)).toEqual([line, line]);
+      expect(proxy.asked.slice(before)).toEqual([line, line]);
     });
 
     test("a wrong password, and an authority that is not trusted, let nothing through", async () => {
