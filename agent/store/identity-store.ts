@@ -16,13 +16,6 @@ import {
 } from "#lib/identity";
 import type { Database, SqlValue } from "#lib/runtime";
 
-/** An identity of the store: what may be done with it, never its secrets. */
-export interface StoredKeys {
-  readonly keys: NodeKeys;
-  /** Whether Solaris has not confirmed this change yet (PROTOCOL §6, rotation). */
-  readonly pending: boolean;
-}
-
 /** The node's own identity. Secrets are read, used and written here alone (PROTOCOL §1). */
 export class IdentityStore {
   readonly #database: Database;
