@@ -57,12 +57,7 @@ export async function tell(narrator: Narrator, options: StoryOptions): Promise<S
   narrator.say("Through the API: a customer, its licence, an agent, and a token for it.");
   const site = stack.addSite({ name: "berlin", allow: [`127.0.0.1:${erp.port}`] });
   const agent = { id: agentId, token, site };
-  narrator.say(
-    (await site.enroll(token))
-      .trim()
-      .split("\n")
-      .join(`\n${" ".repeat(7)}`),
-  );
+  narrator.say(`\`mercury enroll\`: ${(await site.enroll(token)).split("\n", 1)[0]}`);
   site.start();
   await stack.online(agent.id);
   narrator.say("`mercury run`: its tunnel is open, outbound only.");
@@ -84,14 +79,20 @@ export async function tell(narrator: Narrator, options: StoryOptions): Promise<S
     ...secretFile("key of Mercury's store", join(directory, "berlin", "store.key")),
     ...(await ownPrivateKeys(agent.site)),
   ]);
-  narrator.say(`${secrets.sought.length} secrets, six spellings each, in all data, logs and process arguments.`);
+  narrator.say(
+    "Passwords, token, API key, store keys, private keys: raw, hex, base64; in all data, logs and arguments.",
+  );
   narrator.check(
     "the search finds what it planted",
     secrets.controlFound,
     "control marker, in a file and in arguments",
   );
   const places = secrets.found.map(({ name, place, spelling }) => `${name} (${spelling}) in ${place}`);
-  narrator.check("no secret in plaintext", places.length === 0, places.join("; ") || secrets.sought.join(", "));
+  narrator.check(
+    "no secret in plaintext",
+    places.length === 0,
+    places.join("; ") || `none of ${secrets.sought.length}`,
+  );
 
   const held = cleanup.move();
   return { stack, erp, agent, erpPassword, [Symbol.asyncDispose]: () => held.disposeAsync() };
@@ -135,9 +136,7 @@ async function pushOrders(narrator: Narrator, stack: Stack, erp: Erp, agent: Dem
     }
     if (index === 600) {
       await stack.gateway.kill();
-      narrator.say(
-        `${stack.gateway.settings.name} was killed (SIGKILL); it starts again while the cloud goes on pushing`,
-      );
+      narrator.say(`$stack.gateway.settings.namewas killed (SIGKILL); it starts again while the cloud goes on pushing`);
       restarted = stack.startGateway();
     }
     repeated += await pushUntilTaken(stack, agent, index);
@@ -153,14 +152,17 @@ async function pushOrders(narrator: Narrator, stack: Stack, erp: Erp, agent: Dem
   const { orders, distinctOrders } = await erp.summary();
   const numbers = await erp.numbers();
   const inOrder = numbers.every((number, index) => number === orderNumber(index));
-  narrator.say(`The cloud had to repeat ${repeated} pushes, with the same Idempotency-Key.`);
-  narrator.check("no order is missing", distinctOrders === orderCount, `${distinctOrders} of ${orderCount} in the ERP`);
+  narrator.say(`The cloud had to repeat $repeatedpushes, with the same Idempotency-Key.`);
+  narrator.check("no order is missing", distinctOrders === orderCount, `$distinctOrdersof $orderCountin the ERP`);
   narrator.check("no order is there twice", orders === distinctOrders, `${orders} booked, ${distinctOrders} different`);
   narrator.check("orders came in order", inOrder, `${numbers[0]} … ${numbers.at(-1)}`);
-  const counted = await eventually("Solaris shows all as applied", async () => {
+  const shown = async () => {
     const applied = await appliedCount(stack, agent);
     return applied === orderCount ? { applied } : false;
-  }).catch(async () => ({ applied: await appliedCount(stack, agent) }));
+  };
+  const counted = await eventually("Solaris shows all as applied", shown, { everyMs: 250 }).catch(async () => ({
+    applied: await appliedCount(stack, agent),
+  }));
   narrator.check("Solaris shows each as applied", counted.applied === orderCount, `${counted.applied} applied`);
 }
 
