@@ -136,7 +136,9 @@ async function pushOrders(narrator: Narrator, stack: Stack, erp: Erp, agent: Dem
     }
     if (index === 600) {
       await stack.gateway.kill();
-      narrator.say(`$stack.gateway.settings.namewas killed (SIGKILL); it starts again while the cloud goes on pushing`);
+      narrator.say(
+        `${stack.gateway.settings.name} was killed (SIGKILL); it starts again while the cloud goes on pushing`,
+      );
       restarted = stack.startGateway();
     }
     repeated += await pushUntilTaken(stack, agent, index);
@@ -152,8 +154,8 @@ async function pushOrders(narrator: Narrator, stack: Stack, erp: Erp, agent: Dem
   const { orders, distinctOrders } = await erp.summary();
   const numbers = await erp.numbers();
   const inOrder = numbers.every((number, index) => number === orderNumber(index));
-  narrator.say(`The cloud had to repeat $repeatedpushes, with the same Idempotency-Key.`);
-  narrator.check("no order is missing", distinctOrders === orderCount, `$distinctOrdersof $orderCountin the ERP`);
+  narrator.say(`The cloud had to repeat ${repeated} pushes, with the same Idempotency-Key.`);
+  narrator.check("no order is missing", distinctOrders === orderCount, `${distinctOrders} of ${orderCount} in the ERP`);
   narrator.check("no order is there twice", orders === distinctOrders, `${orders} booked, ${distinctOrders} different`);
   narrator.check("orders came in order", inOrder, `${numbers[0]} … ${numbers.at(-1)}`);
   const shown = async () => {
