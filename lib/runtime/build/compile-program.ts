@@ -8,6 +8,8 @@ export interface CompileOptions {
   /** Path of the binary. */
   readonly outfile: string;
   readonly target: BuildTarget;
+  /** Absolute path at which libSQL's addon will lie where the program runs; default: it is inside the program. */
+  readonly addonFile?: string;
   /** Names replaced in the source by JSON values, such as a version. */
   readonly define?: Readonly<Record<string, string>>;
 }
@@ -21,7 +23,8 @@ export async function compileProgram(options: CompileOptions): Promise<void> {
     target: "bun",
     minify: true,
     sourcemap: "none",
-    plugins: [libsqlPlugin(options.target)],
+    plugins: [libsqlPlugin(options.target, options.addonFile)],
+    ...(options.addonFile === undefined ? {} : { external: [options.addonFile] }),
     ...(options.define === undefined ? {} : { define: { ...options.define } }),
     compile: { target: `bun-${options.target}` as Bun.Build.CompileTarget, outfile: options.outfile },
   });

@@ -13,9 +13,10 @@ const addons: Readonly<Record<BuildTarget, string>> = {
 
 /**
  * Puts the target's native libSQL into the binary: `libsql/index.js` picks it by a computed `require`, which no bundler can
- * follow. The package named in `addonPackage` must be installed.
+ * follow. The package named in `addonPackage` must be installed. With `addonFile` the binary loads that file of the machine that
+ * it runs on instead: what is inside a binary is unpacked into the temporary directory, which must allow execution then.
  */
-export function libsqlPlugin(target: BuildTarget): BunPlugin {
+export function libsqlPlugin(target: BuildTarget, addonFile?: string): BunPlugin {
   return {
     name: "libsql-addon",
     setup(build) {
@@ -26,7 +27,8 @@ export function libsqlPlugin(target: BuildTarget): BunPlugin {
         const begin = source.indexOf("function requireNative() {");
         const end = source.indexOf(computed, begin);
         if (begin < 0 || end < 0) throw new TypeError("libsql/index.js is not as this plugin knows it");
-        const literal = `function requireNative() { return require(${JSON.stringify(`${addons[target]}/index.node`)});`;
+        const addon = JSON.stringify(addonFile ?? `${addons[target]}/index.node`);
+        const literal = `function requireNative() { return require(${addon});`;
         const loaders = /^const \{ (load, currentTarget|familySync, GLIBC, MUSL) \} = require\(.*$/gm;
         const contents = (source.slice(0, begin) + literal + source.slice(end + computed.length)).replace(loaders, "");
         return { contents, loader: "js" };
