@@ -26,6 +26,7 @@ export class DatabaseThread implements Database {
   readonly #texts = new Map<string, number>();
   readonly #queue: WriteQueue;
   #ticket = 0;
+  #answered = false;
   /** Why nothing more is taken. */
   #ended: Fault | undefined;
   #closing: Promise<void> | undefined;
@@ -37,6 +38,7 @@ export class DatabaseThread implements Database {
     this.#worker = new Worker(workerUrl());
     this.#worker.onmessage = (event: MessageEvent<WireAnswer>) => {
       const [ticket, outcomes] = event.data;
+      this.#answered = true;
       const waiter = this.#waiters.get(ticket);
       this.#waiters.delete(ticket);
       waiter?.resolve(outcomes);
@@ -44,7 +46,8 @@ export class DatabaseThread implements Database {
     const lost = () => this.#end(new Fault("database", "the database thread ended"));
     this.#worker.addEventListener("error", (event) => {
       event.preventDefault();
-      lost();
+      if (this.#answered) lost();
+      else this.#end(notStarted(event.message));
     });
     this.#worker.addEventListener("messageerror", lost);
     this.#worker.addEventListener("close", lost);
@@ -165,4 +168,14 @@ function rowOf(columns: readonly string[], values: readonly SqlValue[]): SqlRow 
   const row: Record<string, SqlValue> = {};
   for (let index = 0; index < columns.length; index++) row[columns[index] ?? ""] = values[index] ?? null;
   return row;
+}
+
+/** Nothing was asked yet, so what the runtime says is about its own files. */
+function notStarted(why: string): Fault {
+  return new Fault(
+    "database",
+    "the database can't be loaded: it is unpacked into the temporary directory, which must allow writing and execution; " +
+      "BUN_TMPDIR names another",
+    { cause: why },
+  );
 }
