@@ -8,7 +8,7 @@ import {
   readStep,
   writeStep,
 } from "./step.ts";
-import { keyBytes, message1Overhead, message2Overhead, message3Overhead, sealedKeyBytes } from "./xx.ts";
+import { keyBytes, message2Overhead, message3Overhead, sealedKeyBytes } from "./xx.ts";
 
 /** Before message 1. */
 export interface InitiatorStarts {
@@ -34,7 +34,7 @@ export interface InitiatorWrites {
 /** The side of the XX handshake that speaks first (Noise §7.5). Each step is used once; a second use is a TypeError. */
 export function startInitiator(suite: CryptoSuite, options: HandshakeOptions): InitiatorStarts {
   return {
-    write: writeStep(message1Overhead, async (payload) => {
+    write: writeStep(keyBytes, async (payload) => {
       const state = await initialize(suite, options);
       // -> e
       await state.symmetric.mixHash(state.ephemeralKey.publicKey);

@@ -8,7 +8,7 @@ import {
   readStep,
   writeStep,
 } from "./step.ts";
-import { keyBytes, message1Overhead, message2Overhead, message3Overhead, sealedKeyBytes } from "./xx.ts";
+import { keyBytes, message2Overhead, message3Overhead, sealedKeyBytes } from "./xx.ts";
 
 /** Before message 1. */
 export interface ResponderStarts {
@@ -34,7 +34,7 @@ export interface ResponderReads {
 /** The side of the XX handshake that answers (Noise §7.5). Each step is used once; a second use is a TypeError. */
 export function startResponder(suite: CryptoSuite, options: HandshakeOptions): ResponderStarts {
   return {
-    read: readStep(message1Overhead, async (message) => {
+    read: readStep(keyBytes, async (message) => {
       const state = await initialize(suite, options);
       // -> e
       const remoteEphemeral = message.slice(0, keyBytes);

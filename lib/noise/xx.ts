@@ -9,8 +9,6 @@ export const keyBytes = 32;
 export const sealedKeyBytes = 48;
 const tagBytes = 16;
 
-/** `-> e` ‖ payload, which no key protects yet. */
-export const message1Overhead = keyBytes;
 /** `<- e, ee, s, es` ‖ payload ‖ tag. */
 export const message2Overhead = keyBytes + sealedKeyBytes + tagBytes;
 /** `-> s, se` ‖ payload ‖ tag. */
