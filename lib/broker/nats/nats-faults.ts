@@ -13,6 +13,7 @@ export const natsError = {
   consumerNotUnique: 10_100,
   messageNotFound: 10_037,
   storeFailed: 10_077,
+  streamNameInUse: 10_058,
   streamNotFound: 10_059,
   wrongLastSequence: 10_071,
   streamMismatch: 10_060,

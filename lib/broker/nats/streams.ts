@@ -1,5 +1,5 @@
 import { Fault } from "#lib/fault";
-import { natsError } from "./nats-faults.ts";
+import { isNatsError, natsError } from "./nats-faults.ts";
 import type { NatsLink } from "./nats-link.ts";
 import { differences, type StreamSettings } from "./stream-settings.ts";
 
@@ -100,6 +100,8 @@ export class Streams {
     try {
       await this.#link.api(subject, settings);
     } catch (error) {
+      // Another program made it in the same moment, under another life: what it made is looked at by the check.
+      if (isNatsError(error, natsError.streamNameInUse)) return;
       const refused = error instanceof Fault && error.detail.nats !== undefined;
       if (!refused) throw error;
       throw new Fault("broker_settings", `stream ${settings.name} can't be made: ${error.message}`, {

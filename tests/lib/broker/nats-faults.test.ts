@@ -152,6 +152,15 @@ needs("nats-server", "apt-get install nats-server")("NATS broker under faults", 
     await broker.check();
   });
 
+  test("several that make the streams at once agree on them", async () => {
+    await using fresh = await startNats();
+    const brokers = await Promise.all(Array.from({ length: 4 }, () => connect({ servers: [fresh.url] })));
+    const lane = { kind: "down", agent: "a", plugin: "p" } as const;
+    const receipts = await Promise.all(brokers.map((broker, index) => broker.publish(lane, utf8("x"), `p${index}`)));
+    expect(new Set(receipts.map(({ created }) => created)).size).toBe(1);
+    for (const broker of open.splice(0)) await broker[Symbol.asyncDispose]();
+  }, 20_000);
+
   test("a wrong password is refused", async () => {
     const fault = await expectFault(connect({ password: "wrong" }), "broker");
     expect(fault.detail.reason).toBe("AUTHORIZATION_VIOLATION");
