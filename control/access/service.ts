@@ -3,7 +3,7 @@ import { Fault } from "#lib/fault";
 import type { Statement } from "#lib/runtime";
 import type { FindPrincipal } from "../api/authenticate.ts";
 import type { SliceDeps } from "../api/slice.ts";
-import { expecting, isUnmet, newSecretText } from "../db/index.ts";
+import { expecting, isUnmet, makeRemembered, newSecretText } from "../db/index.ts";
 import { actorOf, type Principal } from "./principal.ts";
 import { type ApiKeyRow, hasKeys, insertKey, keyByHash, keyById, revokeKey, touchKey } from "./repo.ts";
 import { checkGrant, isLive } from "./rules.ts";
@@ -84,19 +84,10 @@ const touchedEveryMs = 60_000;
 
 /** Finds principals by key. What was found is remembered for a second, so that a busy key costs one read a second. */
 export function makeFindPrincipal(deps: KeyDeps): FindPrincipal {
-  const remembered = new Map<string, { row: ApiKeyRow | undefined; until: number }>();
+  const remembered = makeRemembered<ApiKeyRow>(deps.clock, { forMs: rememberedMs, max: rememberedMax });
   const touched = new Map<string, number>();
 
-  async function find(hash: Bytes): Promise<ApiKeyRow | undefined> {
-    const name = hex(hash);
-    const now = deps.clock.monotonic();
-    const known = remembered.get(name);
-    if (known !== undefined && known.until > now) return known.row;
-    const row = await keyByHash(deps.db, hash);
-    if (remembered.size >= rememberedMax) remembered.clear();
-    if (row !== undefined) remembered.set(name, { row, until: now + rememberedMs });
-    return row;
-  }
+  const find = (hash: Bytes) => remembered.get(hex(hash), () => keyByHash(deps.db, hash));
 
   async function touch(row: ApiKeyRow, now: number): Promise<void> {
     if (now - (touched.get(row.id) ?? row.lastUsedAt ?? 0) < touchedEveryMs) return;

@@ -3,6 +3,7 @@ import { Hono } from "hono";
 import { hex, utf8 } from "#lib/bytes";
 import { Fault } from "#lib/fault";
 import { bearer, type SliceDeps } from "../api/index.ts";
+import { makeRemembered } from "../db/index.ts";
 import { type GatewayRow, gatewayByKeyHash } from "./repo.ts";
 
 /** What every request of a Nexus carries. */
@@ -18,18 +19,11 @@ const rememberedMax = 1_000;
 
 /** Sets the gateway of `Authorization: Bearer <gateway key>`; Fault `unauthenticated` without a good one. Revocation counts within a second. */
 export function authenticateGateway(deps: Pick<SliceDeps, "db" | "suite" | "clock">): MiddlewareHandler<NexusEnv> {
-  const remembered = new Map<string, { row: GatewayRow; until: number }>();
+  const remembered = makeRemembered<GatewayRow>(deps.clock, { forMs: rememberedMs, max: rememberedMax });
 
   async function find(key: string): Promise<GatewayRow | undefined> {
     const hash = await deps.suite.sha256(utf8(key));
-    const name = hex(hash);
-    const now = deps.clock.monotonic();
-    const known = remembered.get(name);
-    if (known !== undefined && known.until > now) return known.row;
-    const row = await gatewayByKeyHash(deps.db, hash);
-    if (remembered.size >= rememberedMax) remembered.clear();
-    if (row !== undefined) remembered.set(name, { row, until: now + rememberedMs });
-    return row;
+    return remembered.get(hex(hash), () => gatewayByKeyHash(deps.db, hash));
   }
 
   return async (context, next) => {

@@ -2,7 +2,7 @@ import type { Clock } from "#lib/clock";
 import { Fault } from "#lib/fault";
 import type { Statement } from "#lib/runtime";
 import { demandCustomer, type Principal } from "../../access/principal.ts";
-import type { Db } from "../../db/index.ts";
+import { type Db, makeRemembered } from "../../db/index.ts";
 import type { Lane, Lanes } from "../../lanes/index.ts";
 
 /** Where a push goes, and whose allowance it uses. */
@@ -35,7 +35,7 @@ const rememberedMs = 1_000;
 const rememberedMax = 10_000;
 
 export function makeTargets(deps: { readonly db: Db; readonly lanes: Lanes; readonly clock: Clock }): Targets {
-  const known = new Map<string, { readonly target: PushTarget; readonly until: number }>();
+  const remembered = makeRemembered<PushTarget>(deps.clock, { forMs: rememberedMs, max: rememberedMax });
 
   async function read(agentId: string, plugin: string): Promise<TargetRow | undefined> {
     const [row] = await deps.db.read<TargetRow>(
@@ -49,27 +49,26 @@ export function makeTargets(deps: { readonly db: Db; readonly lanes: Lanes; read
     return row;
   }
 
+  /** Undefined = no such agent. The lane is made when all else is in order. */
+  async function look(by: Principal, agentId: string, plugin: string): Promise<PushTarget | undefined> {
+    const row = await read(agentId, plugin);
+    if (row === undefined) return undefined;
+    demandCustomer(by, row.customerId);
+    if (row.revokedAt !== null) throw new Fault("revoked");
+    if (row.plugin === null) throw new Fault("unknown_plugin");
+    const lane = await deps.lanes.of({ customerId: row.customerId, agentId, plugin });
+    return { lane, licence: { id: row.licenceId, rateLimitRpm: row.rateLimitRpm } };
+  }
+
   return {
     async find(by, agentId, plugin) {
-      const name = `${agentId}/${plugin}`;
-      const last = known.get(name);
-      if (last !== undefined && last.until > deps.clock.monotonic()) {
-        demandCustomer(by, last.target.lane.customerId);
-        return last.target;
-      }
-      const row = await read(agentId, plugin);
-      if (row === undefined) throw new Fault("not_found");
-      demandCustomer(by, row.customerId);
-      if (row.revokedAt !== null) throw new Fault("revoked");
-      if (row.plugin === null) throw new Fault("unknown_plugin");
-      const lane = await deps.lanes.of({ customerId: row.customerId, agentId, plugin });
-      const target = { lane, licence: { id: row.licenceId, rateLimitRpm: row.rateLimitRpm } };
-      if (known.size >= rememberedMax) known.clear();
-      known.set(name, { target, until: deps.clock.monotonic() + rememberedMs });
+      const target = await remembered.get(`${agentId}/${plugin}`, () => look(by, agentId, plugin));
+      if (target === undefined) throw new Fault("not_found");
+      demandCustomer(by, target.lane.customerId);
       return target;
     },
     async refusal(lane) {
-      known.delete(`${lane.agentId}/${lane.plugin}`);
+      remembered.forget(`${lane.agentId}/${lane.plugin}`);
       const row = await read(lane.agentId, lane.plugin);
       return new Fault(row === undefined || row.revokedAt !== null ? "revoked" : "unknown_plugin");
     },
