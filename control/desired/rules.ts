@@ -48,20 +48,28 @@ function noSuchType(): Fault {
 
 /**
  * `config` as its connector has it, masks replaced by the secrets of `stored` (the same type's configuration before).
- * Fault `invalid` names each field that does not fit, and each mask behind which nothing is stored.
+ * Fault `invalid` names each field that does not fit, and each mask behind which nothing is stored, or only a secret that was
+ * entered for another address.
  */
 export function completeConfig(type: string, config: PluginConfig, stored: PluginConfig | undefined): PluginConfig {
-  const { schema } = connectorOf(type);
+  const { schema, secretsGoTo } = connectorOf(type);
   const missing: string[] = [];
+  // Else whoever may configure, and may not read, could have a stored password sent to an address of theirs.
+  const elsewhere = stored !== undefined && secretsGoTo?.(stored) !== secretsGoTo?.(config);
   const complete: PluginConfig = structuredClone(config);
   for (const path of maskedPaths(schema, config)) {
     const secret = valueAt(stored, path);
-    if (typeof secret === "string") setAt(complete, path, secret);
+    if (typeof secret === "string" && !elsewhere) setAt(complete, path, secret);
     else missing.push(path);
   }
   if (missing.length > 0)
     throw new Fault("invalid", undefined, {
-      detail: Object.fromEntries(missing.map((path) => [`config.${path}`, "no secret is stored here: enter it"])),
+      detail: Object.fromEntries(
+        missing.map((path) => [
+          `config.${path}`,
+          elsewhere ? "the address has changed: enter the secret again" : "no secret is stored here: enter it",
+        ]),
+      ),
     });
   const parsed = schema.safeParse(complete);
   if (!parsed.success) throw invalid(parsed.error.issues, "config");

@@ -13,6 +13,8 @@ export interface ConnectorType {
   readonly schema: z.ZodType<Record<string, unknown>>;
   /** Which guarantee a given configuration has, for the console and the API. */
   readonly once: (config: Readonly<Record<string, unknown>>) => OnceGuarantee;
+  /** Whom a configuration shows its secrets to: a stored one is not kept when that changes. Absent = nobody outside. */
+  readonly secretsGoTo?: (config: Readonly<Record<string, unknown>>) => string;
 }
 
 /** Every connector type by name. */
@@ -21,6 +23,7 @@ export const connectorTypes: Readonly<Record<string, ConnectorType>> = {
     title: "HTTP / REST",
     schema: httpConfigSchema,
     once: (config) => (httpConfigSchema.parse(config).down?.keepsIdempotencyKeys ? "exactly-once" : "at-least-once"),
+    secretsGoTo: (config) => (URL.canParse(String(config.baseUrl)) ? new URL(String(config.baseUrl)).origin : ""),
   },
   webhook: { title: "Webhook", schema: webhookConfigSchema, once: () => "at-least-once" },
   file: { title: "Files", schema: fileConfigSchema, once: () => "exactly-once" },

@@ -130,6 +130,15 @@ describe("plugin configurations", () => {
     expect(((await answer.json()) as { errors: { path: string }[] }).errors[0]?.path).toBe("config.auth.password");
   });
 
+  test("a stored secret does not go to another address", async () => {
+    await addAgent(replica, "acme", "e4b");
+    await addPlugin(replica, "e4b", "erp", erp());
+    const answer = await put("e4b", "erp", erp({ baseUrl: "https://elsewhere.example" }, secretMask));
+    expect(answer.status).toBe(422);
+    expect(((await answer.json()) as { errors: { path: string }[] }).errors[0]?.path).toBe("config.auth.password");
+    expect((await put("e4b", "erp", erp({ baseUrl: "https://erp.example/sub" }, secretMask))).status).toBe(200);
+  });
+
   test("a rollback is a higher number with the old content; history keeps all; a deletion can be taken back", async () => {
     await addAgent(replica, "acme", "e5");
     const keys = await enrollAgent(replica, "e5");
