@@ -6,5 +6,5 @@ export { bytes, json, type Sealed, sealed, time } from "./columns.ts";
 export { isDuplicate, isUnmet } from "./conflicts.ts";
 export { asStatement, type Db, expecting, makeDb, type Query } from "./db.ts";
 export { makeNewId, type NewId, newSecretText } from "./ids.ts";
-export { makeRemembered, type Remembered } from "./remembered.ts";
+export { makeRemembered } from "./remembered.ts";
 export { makeSeals, type Seals } from "./seals.ts";

@@ -8,7 +8,7 @@ import { migrate, openDatabase, serveHttp, systemClock, systemRandom } from "#li
 import { createNexus, type Nexus } from "../../gateway/app.ts";
 import type { GatewaySettings } from "../../gateway/config.ts";
 import { brokerMigrations } from "../../migrations/broker/index.ts";
-import { FakeSolaris } from "./fake-solaris.ts";
+import type { FakeSolaris } from "./fake-solaris.ts";
 
 /** An embedded broker over a file of its own, removed with it. */
 export interface OwnBroker extends AsyncDisposable {
