@@ -57,7 +57,14 @@ async function* examine(config: AgentConfig, gatewayOption: string | undefined):
   try {
     way = await wayOf(config, suite, gatewayOption);
   } catch (error) {
-    yield bad("store", error, "give the key that the store was made with, or --gateway ADDRESS to test the way alone");
+    if (error instanceof Fault && error.code.startsWith("token_"))
+      yield bad("enrollment", error, "copy the token again");
+    else
+      yield bad(
+        "store",
+        error,
+        "give the key that the store was made with, or --gateway ADDRESS to test the way alone",
+      );
     return;
   }
   if (way === undefined) {
@@ -130,7 +137,7 @@ async function* reach(config: AgentConfig, url: URL): AsyncGenerator<Finding, bo
     yield { hop: "TLS", ok: true, saw: `certificate valid for ${host}, ${ms.toFixed(0)} ms` };
     return true;
   } catch (error) {
-    yield bad("TLS", error, "where TLS is inspected, name the inspecting authority in MERCURY_CA_FILE");
+    yield bad("TLS", error, tlsTodo);
     return false;
   }
 }
@@ -143,7 +150,7 @@ async function* judge(config: AgentConfig, suite: CryptoSuite, way: Way, origin:
     asked = await askAuthority(config, origin);
     yield { hop: "Nexus", ok: true, saw: `answers in ${systemClock.now() - before} ms` };
   } catch (error) {
-    yield bad("Nexus", error, "what answers is no gateway, or one that is not ready: ask who runs it");
+    yield unanswered(error);
     return;
   }
   const ahead = asked.dateMs === undefined ? 0 : systemClock.now() - asked.dateMs;
@@ -175,6 +182,18 @@ async function* judge(config: AgentConfig, suite: CryptoSuite, way: Way, origin:
 
 async function askAuthority(config: AgentConfig, origin: string) {
   return await askGateway(await openNetwork(config), `${origin}/enroll`, { schema: authorityAnswerSchema });
+}
+
+const proxyTodo =
+  "the proxy must know this machine (http://USER:PASSWORD@HOST:PORT in HTTPS_PROXY) and allow the gateway";
+const tlsTodo = "where TLS is inspected, name the inspecting authority in MERCURY_CA_FILE";
+
+/** Behind a proxy its refusal, and the gateway's certificate, show up only when the gateway is asked. */
+function unanswered(error: unknown): Finding {
+  const { reason = null, saw = "" } = error instanceof Fault ? error.detail : {};
+  if (reason === "ERR_PROXY_TUNNEL") return { hop: "proxy", ok: false, saw: String(saw), todo: proxyTodo };
+  if (/CERT|SIGNATURE|TLS/.test(String(reason))) return { hop: "TLS", ok: false, saw: String(saw), todo: tlsTodo };
+  return bad("Nexus", error, "what answers is no gateway, or one that is not ready: ask who runs it");
 }
 
 function bad(hop: string, error: unknown, todo: string): Finding {

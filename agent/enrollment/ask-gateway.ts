@@ -49,17 +49,23 @@ async function answerOf(answer: Promise<Response>, url: string): Promise<Respons
     const { host } = new URL(url);
     if (cause instanceof Error && cause.name === "TimeoutError")
       throw new Fault("timeout", `${host} did not answer in ${timeoutMs / 1_000} s`, { cause });
-    const reason =
-      cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "no answer";
+    const { reason, message } = failureOf(cause);
     throw new Fault(
       "unavailable",
-      `${host} can't be reached (${reason}); \`mercury doctor\` names the hop that failed`,
+      `${host} can't be reached (${message}); \`mercury doctor\` names the hop that failed`,
       {
         cause,
-        detail: { host, reason },
+        detail: { host, reason, saw: message },
       },
     );
   }
+}
+
+/** The runtime's code of what went wrong, and what people may see of it: a proxy's status is part of its text only. */
+function failureOf(cause: unknown): { reason: string; message: string } {
+  const reason = cause instanceof Error && "code" in cause && typeof cause.code === "string" ? cause.code : "no answer";
+  const status = cause instanceof Error ? /open a tunnel: (\d{3}[\w ]{0,60})/.exec(cause.message)?.[1] : undefined;
+  return { reason, message: status === undefined ? reason : `the proxy answers ${status}` };
 }
 
 /** Reads at most `lengthMax` characters: the one who answers is not known yet. */

@@ -34,10 +34,13 @@ export function makeNetwork({ proxies, authorities }: NetworkSettings): Network 
 
 /**
  * The origin of a gateway's address, `ws` and `wss` taken for `http` and `https`. Fault `config` when it has no TLS, is not on
- * this machine, and `allowInsecure` is not set: nobody between may see what is not encrypted twice.
+ * this machine, and `allowInsecure` is not set: nobody between may see what is not encrypted twice. Fault `config` also when it is no address.
  */
 export function gatewayOrigin(address: string, allowInsecure: boolean): string {
-  const url = new URL(address.replace(/^ws/, "http"));
+  const text = address.replace(/^ws/, "http");
+  if (!/^https?:\/\//i.test(text) || !URL.canParse(text))
+    throw new Fault("config", "the gateway's address must be one such as https://gateway.example.com");
+  const url = new URL(text);
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const local = host === "localhost" || host === "::1" || /^127\.\d+\.\d+\.\d+$/.test(host);
   if (url.protocol !== "https:" && !local && !allowInsecure)
