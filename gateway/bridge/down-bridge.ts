@@ -1,7 +1,7 @@
 import type { Broker, Entry, OpenSource } from "#lib/broker";
 import { asFault, Fault, type FaultCode } from "#lib/fault";
 import { lanesPerAgentMax, laneUnconfirmedBytesMax, sessionMessageBytesMax } from "#lib/limits";
-import { type MessageStream, type MuxStream, messageStream } from "#lib/link";
+import { type MessageStream, type MessageTaker, type MuxStream, messageStream } from "#lib/link";
 import type { Log } from "#lib/log";
 import { type Cursor, type DownDown, type DownUp, downDownSchema, downUpSchema } from "#lib/session";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
@@ -33,12 +33,13 @@ interface Lane {
  * Lanes from the broker to one agent (DESIGN §4): entries go on as the bytes they are; the broker hears only what the
  * agent has fsynced. Entries of a lane that stands still stay with the broker beyond its unconfirmed limit.
  */
-export class DownBridge {
+export class DownBridge implements MessageTaker<DownUp> {
   readonly #parts: DownParts;
   readonly #agent: string;
   readonly #stream: MessageStream<DownDown, DownUp>;
   readonly #session: LaneHolder;
-  readonly #lanes = new Map<string, Lane>();
+  /** A few: not worth a table for each of thousands of sessions. */
+  #lanes: readonly Lane[] = [];
   #closed = false;
 
   /** Reads `stream` until it ends; `session` hears why, unless this side closed first. */
@@ -47,31 +48,28 @@ export class DownBridge {
     this.#agent = agent;
     this.#stream = messageStream(stream, { incoming: downUpSchema, outgoing: downDownSchema });
     this.#session = session;
-    void this.#listen();
+    this.#stream.deliver(this);
   }
 
   /** Gives every lane up; resolves when the broker knows. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#lanes.values()].map((lane) => this.#closeLane(lane)));
+    await Promise.all(this.#lanes.map((lane) => this.#closeLane(lane)));
   }
 
-  async #listen(): Promise<void> {
-    try {
-      for await (const message of this.#stream.receive()) this.#take(message);
-      throw new Fault("closed", "the agent ended its down stream");
-    } catch (error) {
-      if (!this.#closed) this.#session.failed(error);
-    }
+  /** Once: no more messages come. */
+  ended(fault = new Fault("closed", "the agent ended its down stream")): void {
+    if (!this.#closed) this.#session.failed(fault);
   }
 
-  #take(message: DownUp): void {
+  message(message: DownUp): void {
+    if (this.#closed) return;
     switch (message.type) {
       case "open":
         void this.#open(message.plugin, message.cursor);
         break;
       case "close": {
-        const lane = this.#lanes.get(message.plugin);
+        const lane = this.#lane(message.plugin);
         if (lane !== undefined) void this.#closeLane(lane);
         break;
       }
@@ -83,13 +81,13 @@ export class DownBridge {
 
   /** Takes the lane over at the broker; whoever had it, here or on another replica, is fenced by that. */
   async #open(plugin: string, cursor: Cursor | null): Promise<void> {
-    const former = this.#lanes.get(plugin);
-    if (former === undefined && this.#lanes.size >= lanesPerAgentMax) {
+    const former = this.#lane(plugin);
+    if (former === undefined && this.#lanes.length >= lanesPerAgentMax) {
       this.#refuse(plugin, "limited");
       return;
     }
     const lane: Lane = { plugin, source: undefined, created: "", sent: 0, closed: false };
-    this.#lanes.set(plugin, lane);
+    this.#lanes = [...this.#lanes.filter((other) => other !== former), lane];
     if (former !== undefined) await this.#closeLane(former);
     if (this.#over(lane)) return;
     try {
@@ -100,7 +98,7 @@ export class DownBridge {
   }
 
   async #connect(lane: Lane, cursor: Cursor | null): Promise<void> {
-    const narrow = this.#lanes.size > wideLanes;
+    const narrow = this.#lanes.length > wideLanes;
     let early: Entry[] | undefined = [];
     const source = await this.#parts.broker.open(
       { kind: "down", agent: this.#agent, plugin: lane.plugin },
@@ -140,7 +138,7 @@ export class DownBridge {
 
   /** What was never sent in this opening can't be stored: such a word would have the broker forget messages. */
   #stored(plugin: string, { created, seq }: Cursor): void {
-    const lane = this.#lanes.get(plugin);
+    const lane = this.#lane(plugin);
     if (lane?.source === undefined || created !== lane.created) return; // of an opening before: it comes again
     if (seq > lane.sent) {
       this.#session.failed(new Fault("bad_request", "stored beyond what was sent"));
@@ -157,12 +155,16 @@ export class DownBridge {
     this.#refuse(lane.plugin, code);
   }
 
+  #lane(plugin: string): Lane | undefined {
+    return this.#lanes.find((lane) => lane.plugin === plugin);
+  }
+
   #over(lane: Lane): boolean {
     return this.#closed || lane.closed;
   }
 
   async #closeLane(lane: Lane): Promise<void> {
-    if (this.#lanes.get(lane.plugin) === lane) this.#lanes.delete(lane.plugin);
+    this.#lanes = this.#lanes.filter((other) => other !== lane);
     lane.closed = true;
     const { source } = lane;
     lane.source = undefined;

@@ -3,7 +3,7 @@ import { concat, hex, utf8 } from "#lib/bytes";
 import type { CryptoSuite } from "#lib/crypto";
 import { asFault, Fault, type FaultCode } from "#lib/fault";
 import { lanesPerAgentMax } from "#lib/limits";
-import { type MessageStream, type MuxStream, messageStream } from "#lib/link";
+import { type MessageStream, type MessageTaker, type MuxStream, messageStream } from "#lib/link";
 import type { Log } from "#lib/log";
 import { type UpDown, type UpUp, upDownSchema, upUpSchema } from "#lib/session";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
@@ -12,6 +12,8 @@ import type { LaneHolder } from "./lane-holder.ts";
 /** When an entry that the broker did not take is to be sent again, ms. */
 const retryAfterMs = 1_000;
 const fullRetryAfterMs = 5_000;
+/** Bytes of one session that are on their way to the broker; more is told to come back. */
+const inFlightBytesMax = 16 * 1_024 * 1_024;
 
 /** What the up lanes of all sessions share. */
 export interface UpParts {
@@ -22,12 +24,14 @@ export interface UpParts {
 }
 
 /** Entries of one agent on their way to the broker: one in flight per lane, the agent's name from the session. */
-export class UpBridge {
+export class UpBridge implements MessageTaker<UpUp> {
   readonly #parts: UpParts;
   readonly #agent: string;
   readonly #stream: MessageStream<UpDown, UpUp>;
   readonly #session: LaneHolder;
-  readonly #inFlight = new Set<string>();
+  /** Lanes with an entry on its way; a few. */
+  readonly #inFlight: string[] = [];
+  #inFlightBytes = 0;
   #closed = false;
 
   /** Reads `stream` until it ends; `session` hears why, unless this side closed first. */
@@ -36,7 +40,7 @@ export class UpBridge {
     this.#agent = agent;
     this.#stream = messageStream(stream, { incoming: upUpSchema, outgoing: upDownSchema });
     this.#session = session;
-    void this.#listen();
+    this.#stream.deliver(this);
   }
 
   /** Answers nothing any more; what is in flight may still reach the broker. */
@@ -44,23 +48,28 @@ export class UpBridge {
     this.#closed = true;
   }
 
-  async #listen(): Promise<void> {
-    try {
-      for await (const message of this.#stream.receive()) {
-        if (this.#inFlight.has(message.plugin)) throw new Fault("bad_request", "two entries of one lane in flight");
-        if (this.#inFlight.size > lanesPerAgentMax) throw new Fault("limited", "too many lanes");
-        this.#inFlight.add(message.plugin);
-        void this.#publish(message);
-      }
-      throw new Fault("closed", "the agent ended its up stream");
-    } catch (error) {
-      if (!this.#closed) this.#session.failed(error);
+  /** Once: no more messages come. */
+  ended(fault = new Fault("closed", "the agent ended its up stream")): void {
+    if (!this.#closed) this.#session.failed(fault);
+  }
+
+  message(entry: UpUp): void {
+    if (this.#closed) return;
+    const { plugin } = entry;
+    if (this.#inFlight.includes(plugin))
+      this.#session.failed(new Fault("bad_request", "two entries of one lane in flight"));
+    else if (this.#inFlight.length > lanesPerAgentMax) this.#session.failed(new Fault("limited", "too many lanes"));
+    else {
+      this.#inFlight.push(plugin);
+      this.#inFlightBytes += entry.body.length;
+      void this.#publish(entry);
     }
   }
 
   async #publish({ plugin, generation, first, count, body }: UpUp): Promise<void> {
     let answer: UpDown;
     try {
+      if (this.#inFlightBytes > inFlightBytesMax) throw new Fault("limited", "too much of one session on its way");
       const id = await this.#id(plugin, generation, first, body);
       await this.#parts.broker.publish({ kind: "up", agent: this.#agent, plugin }, body, id);
       this.#parts.metrics.upEntries.inc();
@@ -71,7 +80,8 @@ export class UpBridge {
       const later = code === "lane_full" ? fullRetryAfterMs : retryAfterMs;
       answer = { type: "refused", plugin, generation, first, code, retryAfterMs: later };
     }
-    this.#inFlight.delete(plugin);
+    this.#inFlightBytes -= body.length;
+    this.#inFlight.splice(this.#inFlight.indexOf(plugin), 1);
     if (this.#closed) return;
     this.#stream.send(answer).catch((error) => {
       if (!this.#closed) this.#session.failed(error);

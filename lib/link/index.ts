@@ -4,6 +4,6 @@ export type { ChannelTerms, Refusal, VerifiedPeer } from "#lib/channel";
 export { subprotocol } from "#lib/channel";
 export type { MuxStream, RoundTrips } from "#lib/mux";
 export type { Link, LinkOptions, PeerRenewal } from "./link.ts";
-export { type MessageStream, messageStream } from "./message-stream.ts";
+export { type MessageStream, type MessageTaker, messageStream } from "./message-stream.ts";
 export { acceptLink, openLink, refuseWire } from "./open-link.ts";
 export { webStreams } from "./web-streams.ts";

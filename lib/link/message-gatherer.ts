@@ -1,4 +1,4 @@
-import { type Bytes, readUint32 } from "#lib/bytes";
+import type { Bytes } from "#lib/bytes";
 import { Fault } from "#lib/fault";
 import { sessionMessageBytesMax } from "#lib/limits";
 
@@ -12,7 +12,8 @@ const nothing: Bytes = new Uint8Array(0);
 export class MessageGatherer {
   /** What is left of the piece that came last. */
   #rest = nothing;
-  readonly #prefix = new Uint8Array(prefixBytes);
+  /** Of the length: what has come of its bytes, and how many those are. */
+  #length = 0;
   #prefixFilled = 0;
   /** What has come of a message that is not in one piece; grows as it comes, never by what is only announced. */
   #partial = nothing;
@@ -28,15 +29,17 @@ export class MessageGatherer {
   next(): Bytes | undefined {
     if (this.#prefixFilled < prefixBytes) {
       const part = this.#take(prefixBytes - this.#prefixFilled);
-      this.#prefix.set(part, this.#prefixFilled);
+      for (const byte of part) this.#length = this.#length * 256 + byte;
       this.#prefixFilled += part.length;
       if (this.#prefixFilled < prefixBytes) return undefined;
     }
-    const length = readUint32(this.#prefix);
+    const length = this.#length;
     if (length === 0) throw new Fault("malformed", "an empty message");
     if (length > sessionMessageBytesMax) throw new Fault("too_large", "a message longer than a stream carries");
     const whole = this.#filled === 0 && this.#rest.length >= length ? this.#take(length) : this.#gather(length);
-    if (whole !== undefined) this.#prefixFilled = 0;
+    if (whole === undefined) return undefined;
+    this.#prefixFilled = 0;
+    this.#length = 0;
     return whole;
   }
 
@@ -64,7 +67,8 @@ export class MessageGatherer {
 
   #take(lengthMax: number): Bytes {
     const part = this.#rest.subarray(0, lengthMax);
-    this.#rest = this.#rest.subarray(part.length);
+    // Not an empty view of what was used up: it would keep a whole record alive.
+    this.#rest = part.length === this.#rest.length ? nothing : this.#rest.subarray(part.length);
     return part;
   }
 }

@@ -2,7 +2,7 @@ import type { z } from "zod";
 import { type Bytes, type CborValue, concat, decodeCbor, encodeCbor, uint32 } from "#lib/bytes";
 import { asFault, Fault } from "#lib/fault";
 import { sessionMessageBytesMax } from "#lib/limits";
-import type { MuxStream } from "#lib/mux";
+import type { MuxStream, StreamSink } from "#lib/mux";
 import { MessageGatherer } from "./message-gatherer.ts";
 
 /** Messages over a stream: each a 4-byte big-endian length and that many bytes of deterministic CBOR (PROTOCOL §7). */
@@ -18,8 +18,17 @@ export interface MessageStream<Out, In> {
    * message of the schema, after resetting the stream with that code; `stream_reset` or the link's fault otherwise.
    */
   receive(): AsyncIterableIterator<In>;
+  /** Instead of `receive`: each message goes to `taker` as it comes, which must not make the peer wait. */
+  deliver(taker: MessageTaker<In>): void;
   /** Says that no message follows. */
   end(): void;
+}
+
+/** Who gets the messages of a stream. */
+export interface MessageTaker<In> {
+  message(message: In): void;
+  /** No more comes: undefined after the peer's `fin`, else as `receive` throws. Once. */
+  ended(fault: Fault | undefined): void;
 }
 
 /** A message stream that sends what fits `outgoing` and takes what fits `incoming`. */
@@ -52,8 +61,82 @@ class CborMessageStream<Out, In> implements MessageStream<Out, In> {
     return receiveFrom(this.stream, this.#incoming);
   }
 
+  deliver(taker: MessageTaker<In>): void {
+    this.stream.flowInto(new Delivery(this.stream, this.#incoming, taker));
+  }
+
   end(): void {
     this.stream.end();
+  }
+}
+
+/** Cuts what comes into messages and hands them on. */
+class Delivery<In> implements StreamSink {
+  readonly #stream: MuxStream;
+  readonly #schema: z.ZodType<In>;
+  readonly #taker: MessageTaker<In>;
+  readonly #gatherer = new MessageGatherer();
+  #over = false;
+
+  constructor(stream: MuxStream, schema: z.ZodType<In>, taker: MessageTaker<In>) {
+    this.#stream = stream;
+    this.#schema = schema;
+    this.#taker = taker;
+  }
+
+  data(piece: Bytes): void {
+    if (this.#over) return;
+    this.#gatherer.add(piece);
+    for (let body = this.#cut(); body !== undefined && !this.#over; body = this.#cut()) this.#hand(body);
+  }
+
+  ended(): void {
+    const fault = caught(() => this.#gatherer.demandEmpty());
+    if (fault === undefined) this.#end(undefined);
+    else this.#refuse(fault);
+  }
+
+  failed(fault: Fault): void {
+    this.#end(fault);
+  }
+
+  #cut(): Bytes | undefined {
+    let body: Bytes | undefined;
+    const fault = caught(() => {
+      body = this.#gatherer.next();
+    });
+    if (fault !== undefined) this.#refuse(fault);
+    return body;
+  }
+
+  #hand(body: Bytes): void {
+    let message: { readonly value: In } | undefined;
+    const fault = caught(() => {
+      message = { value: parse(body, this.#schema) };
+    });
+    if (message === undefined) this.#refuse(fault ?? new Fault("malformed"));
+    else this.#taker.message(message.value);
+  }
+
+  #refuse(fault: Fault): void {
+    this.#end(fault); // before the reset, which comes back here as the stream's own end
+    this.#stream.reset(fault.code);
+  }
+
+  #end(fault: Fault | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#taker.ended(fault);
+  }
+}
+
+/** The Fault that `act` throws. */
+function caught(act: () => void): Fault | undefined {
+  try {
+    act();
+    return undefined;
+  } catch (error) {
+    return asFault(error, "malformed");
   }
 }
 

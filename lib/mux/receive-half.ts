@@ -6,6 +6,16 @@ interface Reader {
   readonly reject: (fault: Fault) => void;
 }
 
+/** Who gets what comes on a stream at once, instead of reads: costs an idle stream nothing but this reference. */
+export interface StreamSink {
+  /** The next bytes (at least 1). What it throws ends the link. */
+  data(bytes: Bytes): void;
+  /** The peer's `fin`. */
+  ended(): void;
+  /** Nothing more comes; not after `ended`. */
+  failed(fault: Fault): void;
+}
+
 /** Small pieces are gathered in arrays of this size, so that a peer's tiny frames cost no object each. */
 const gatherBytes = 4_096;
 
@@ -22,6 +32,7 @@ export class ReceiveHalf {
   /** The array behind the last piece, when that piece may grow in it. */
   #gather: Bytes | undefined;
   #reader: Reader | undefined;
+  #sink: StreamSink | undefined;
   #ended = false;
   #fault: Fault | undefined;
 
@@ -32,6 +43,11 @@ export class ReceiveHalf {
   /** Adds `data`, a view of a record's plaintext of `recordBytes`. */
   take(data: Bytes, recordBytes: number): void {
     this.received += data.length;
+    if (this.#sink !== undefined) {
+      this.consumed += data.length;
+      this.#sink.data(keepable(data, recordBytes));
+      return;
+    }
     const reader = this.#reader;
     if (reader !== undefined) {
       this.#reader = undefined;
@@ -51,6 +67,7 @@ export class ReceiveHalf {
   end(): void {
     this.#ended = true;
     if (this.#pieces.length === 0) this.#settle((reader) => reader.resolve(null));
+    this.#takeSink()?.ended();
   }
 
   /** Nothing more can come; `discard` also drops what is unread. After `end` only a discard has an effect. */
@@ -64,6 +81,20 @@ export class ReceiveHalf {
     }
     this.#fault ??= fault;
     this.#settle((reader) => reader.reject(fault));
+    this.#takeSink()?.failed(fault);
+  }
+
+  /** From here on everything goes to `sink`, first what is there. TypeError when somebody reads. */
+  flowInto(sink: StreamSink): void {
+    if (this.#sink !== undefined || this.#reader !== undefined) throw new TypeError("a stream has one reader");
+    const pieces = this.#pieces;
+    this.#pieces = [];
+    this.#gather = undefined;
+    this.consumed = this.received;
+    this.#sink = sink;
+    for (const piece of pieces) sink.data(piece);
+    if (this.#fault !== undefined) this.#takeSink()?.failed(this.#fault);
+    else if (this.#ended) this.#takeSink()?.ended();
   }
 
   /** The next piece as it lies there (at least 1 byte), null at the end. One read at a time (else TypeError). */
@@ -76,7 +107,8 @@ export class ReceiveHalf {
     }
     if (this.#fault !== undefined) return Promise.reject(this.#fault);
     if (this.#ended) return Promise.resolve(null);
-    if (this.#reader !== undefined) return Promise.reject(new TypeError("a stream is read by one reader at a time"));
+    if (this.#reader !== undefined || this.#sink !== undefined)
+      return Promise.reject(new TypeError("a stream is read by one reader at a time"));
     return new Promise((resolve, reject) => {
       this.#reader = { resolve, reject };
     });
@@ -94,6 +126,12 @@ export class ReceiveHalf {
     array.set(data);
     this.#gather = array;
     this.#pieces.push(array.subarray(0, data.length));
+  }
+
+  #takeSink(): StreamSink | undefined {
+    const sink = this.#sink;
+    this.#sink = undefined;
+    return sink;
   }
 
   #settle(act: (reader: Reader) => void): void {

@@ -1,7 +1,7 @@
 import type { Bytes } from "#lib/bytes";
 import { Fault, type FaultCode } from "#lib/fault";
 import type { ReceiveWindow } from "./credit.ts";
-import { ReceiveHalf } from "./receive-half.ts";
+import { ReceiveHalf, type StreamSink } from "./receive-half.ts";
 import { SendHalf } from "./send-half.ts";
 import { type StreamEvent, type StreamState, streamTransitions } from "./stream-state.ts";
 
@@ -17,6 +17,11 @@ export interface MuxStream {
    * either side, with the link's fault when the link ended (after what had come before).
    */
   read(): Promise<Bytes | null>;
+  /**
+   * Instead of reads: all that has come and comes goes to `sink` at once, which grants the peer credit for it. For readers that
+   * never make it wait.
+   */
+  flowInto(sink: StreamSink): void;
   /**
    * Queues bytes, which belong to the stream from here on; resolves once at most `streamWriteBytesMax` wait to leave.
    * Rejects like `read`; TypeError after `end`.
@@ -80,6 +85,12 @@ export class Stream implements MuxStream {
     const reading = receiving.read();
     if (receiving.consumed !== before) this.#owner.consumed(this);
     return reading;
+  }
+
+  flowInto(sink: StreamSink): void {
+    const before = this.receiving.consumed;
+    this.receiving.flowInto(sink);
+    if (this.receiving.consumed !== before) this.#owner.consumed(this);
   }
 
   write(bytes: Bytes): Promise<void> {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "bun:test";
 import { z } from "zod";
 import { type Bytes, concat, encodeCbor, uint32 } from "#lib/bytes";
-import type { FaultCode } from "#lib/fault";
+import { Fault, type FaultCode } from "#lib/fault";
 import { sessionMessageBytesMax } from "#lib/limits";
-import { type MuxStream, messageStream, webStreams } from "#lib/link";
+import { type MessageStream, type MuxStream, messageStream, webStreams } from "#lib/link";
 import { DrivenClock } from "#support/driven-clock";
 import { caught, expectFault } from "#support/faults";
 import { firstOf, type MuxPair, muxPair, pattern } from "#support/mux-pair";
@@ -37,13 +37,31 @@ async function joined(): Promise<{ pair: MuxPair; here: MuxStream; there: MuxStr
   return { pair, here, there: firstOf(pair.b) };
 }
 
-async function collected<T>(messages: AsyncIterable<T>): Promise<T[]> {
+async function received<T>(stream: MessageStream<unknown, T>): Promise<T[]> {
   const all: T[] = [];
-  for await (const message of messages) all.push(message);
+  for await (const message of stream.receive()) all.push(message);
   return all;
 }
 
-describe("a message stream", () => {
+function delivered<T>(stream: MessageStream<unknown, T>): Promise<T[]> {
+  const all: T[] = [];
+  return new Promise((resolve, reject) => {
+    let ends = 0;
+    stream.deliver({
+      message: (message) => void all.push(message),
+      ended: (fault) => {
+        expect(++ends).toBe(1);
+        if (fault === undefined) resolve(all);
+        else reject(fault);
+      },
+    });
+  });
+}
+
+describe.each([
+  ["read", received],
+  ["delivered", delivered],
+] as const)("a message stream, %s", (_, collected) => {
   test("carries messages of any size, whole and in order, until the end", async () => {
     const { pair, here, there } = await joined();
     const outgoing = messageStream(here, { outgoing: pong, incoming: ping });
@@ -53,7 +71,7 @@ describe("a message stream", () => {
       for (const size of sizes) await outgoing.send({ type: "pong", body: pattern(size) });
       outgoing.end();
     };
-    const [got] = await carried(pair, Promise.all([collected(incoming.receive()), sending()]));
+    const [got] = await carried(pair, Promise.all([collected(incoming), sending()]));
     expect(got.map(({ body }) => body.length)).toEqual(sizes);
     expect(got.every(({ body }, index) => Buffer.from(body).equals(pattern(sizes[index] ?? 0)))).toBe(true);
   });
@@ -65,7 +83,7 @@ describe("a message stream", () => {
     for (let number = 0; number < 100; number++) await outgoing.send({ type: "ping", number, note: undefined });
     outgoing.end();
     const incoming = messageStream(there, { outgoing: ping, incoming: ping });
-    const got = await carried(pair, collected(incoming.receive()));
+    const got = await carried(pair, collected(incoming));
     expect(got.map(({ number }) => number)).toEqual(Array.from({ length: 100 }, (_, number) => number));
     expect(pair.records.length - before).toBeLessThan(10);
   });
@@ -76,7 +94,7 @@ describe("a message stream", () => {
     const sends = [300_000, 5, 200_000].map((size) => outgoing.send({ type: "pong", body: pattern(size) }));
     outgoing.end();
     const incoming = messageStream(there, { outgoing: ping, incoming: pong });
-    const [got] = await carried(pair, Promise.all([collected(incoming.receive()), ...sends]));
+    const [got] = await carried(pair, Promise.all([collected(incoming), ...sends]));
     expect(got.map(({ body }) => body.length)).toEqual([300_000, 5, 200_000]);
   });
 
@@ -107,7 +125,7 @@ describe("a message stream", () => {
     test(`${what}: the receiver gets ${code}, the sender hears it`, async () => {
       const { pair, here, there } = await joined();
       const incoming = messageStream(there, { outgoing: ping, incoming: ping });
-      const receiving = expectFault(carried(pair, collected(incoming.receive())), code);
+      const receiving = expectFault(carried(pair, collected(incoming)), code);
       await here.write(framed(encodeCbor({ type: "ping", number: 1 })));
       await here.write(bytes);
       if (end) here.end();
@@ -129,8 +147,47 @@ describe("a message stream", () => {
       }
       here.end();
     };
-    const [got] = await carried(pair, Promise.all([collected(incoming.receive()), sending()]));
+    const [got] = await carried(pair, Promise.all([collected(incoming), sending()]));
     expect(got.map(({ number }) => number)).toEqual([1, 2, 3]);
+  });
+});
+
+describe("delivery", () => {
+  test("what came before a taker is named is delivered, what comes after it too", async () => {
+    const { pair, here, there } = await joined();
+    const outgoing = messageStream(here, { outgoing: ping, incoming: ping });
+    await outgoing.send({ type: "ping", number: 1 });
+    pair.run();
+    const numbers: number[] = [];
+    messageStream(there, { outgoing: ping, incoming: ping }).deliver({
+      message: ({ number }) => void numbers.push(number),
+      ended: () => undefined,
+    });
+    expect(numbers).toEqual([1]);
+    await outgoing.send({ type: "ping", number: 2 });
+    pair.run();
+    expect(numbers).toEqual([1, 2]);
+  });
+
+  test("a reset and the link's end are told once", async () => {
+    const { pair, here, there } = await joined();
+    const faults: (FaultCode | undefined)[] = [];
+    messageStream(there, { outgoing: ping, incoming: ping }).deliver({
+      message: () => undefined,
+      ended: (fault) => void faults.push(fault?.code),
+    });
+    here.reset("closed");
+    pair.run();
+    pair.b.mux.end(new Fault("wire_lost"));
+    expect(faults).toEqual(["stream_reset"]);
+  });
+
+  test("a stream has one reader", async () => {
+    const { there } = await joined();
+    const sink = { data: () => undefined, ended: () => undefined, failed: () => undefined };
+    there.flowInto(sink);
+    expect(() => there.flowInto(sink)).toThrow(TypeError);
+    expect(await caught(there.read())).toBeInstanceOf(TypeError);
   });
 });
 
