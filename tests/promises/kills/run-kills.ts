@@ -65,7 +65,8 @@ export async function runKills(options: KillOptions): Promise<KillReport> {
     }
     for (const { load } of traffic.flows) await load?.one();
     await drained(traffic);
-    return { kills, ...(await report(stack, traffic)) };
+    const unknownMax = (kills.mercury ?? 0) + 1; // of a call under way, one for each time that Mercury was killed
+    return { kills, ...(await report(stack, traffic, unknownMax)) };
   } catch (error) {
     tell(stack.logs());
     throw error;
@@ -135,13 +136,21 @@ async function drained({ flows }: Traffic): Promise<void> {
   await eventually("everything arrives", complete, { timeoutMs: drainMs, everyMs: 300 }).catch(() => undefined);
 }
 
-async function report(stack: Stack, { agentId, flows }: Traffic): Promise<Omit<KillReport, "kills">> {
+async function report(
+  stack: Stack,
+  { agentId, flows }: Traffic,
+  unknownMax: number,
+): Promise<Omit<KillReport, "kills">> {
   const problems: string[] = [];
   const lines: KillReport["flows"][number][] = [];
   for (const flow of flows) {
     const ends = await flow.ends();
     problems.push(...compare(ends).map((problem) => `${flow.name}: ${problem}`));
     const { accepted, arrived, unknown = [] } = ends;
+    if (unknown.length > unknownMax)
+      problems.push(
+        `${flow.name}: ${unknown.length} unknown, where only ${unknownMax} calls can have been interrupted`,
+      );
     lines.push({
       name: flow.name,
       accepted: accepted.length,
