@@ -3,14 +3,14 @@ import type { Cancel, Clock } from "#lib/clock";
 /** Openings between two collections, at least; each leaves some 100 KiB of garbage among the few KiB that stay. */
 const openingsMin = 300;
 /** And this part of the sessions held, since a collection takes time for each of them. */
-const sessionsPart = 1 / 4;
+const sessionsPart = 1 / 8;
 /** After the last opening of a burst. */
 const quietMs = 5_000;
 
 /**
  * Has garbage collected while many tunnels open, and once after. What stays of a session lies where it was made; left to
  * itself the runtime lets as much garbage gather between as lives, and that memory does not come back (5,000 idle
- * sessions: 38 KiB each without, 31 with).
+ * sessions: a quarter less).
  */
 export class HeapTidy implements Disposable {
   readonly #clock: Clock;

@@ -31,7 +31,7 @@ export class ChannelLink implements Link {
   readonly #log: Log;
   readonly #mux: Mux;
   readonly #intake: StreamIntake;
-  readonly #timers = new Map<TimerName, Cancel>();
+  #timers: Partial<Record<TimerName, Cancel | undefined>> = {};
   /** Until then (monotonic) a credential that had run out at the opening may be renewed. */
   #renewedByMs = 0;
   #sealer: RecordSealer | undefined;
@@ -186,12 +186,16 @@ export class ChannelLink implements Link {
     const opened = { plaintext: (plaintext: Bytes) => this.#mux.receive(plaintext), failed };
     this.#sealer = await RecordSealer.create(suite, keys.sendKey, sealed, epochRecords);
     this.#opener = await RecordOpener.create(suite, keys.receiveKey, clock, opened, epochRecords);
+    this.#watchAge(ageMaxMs);
+    this.#renewedByMs = clock.monotonic() + (this.#options.renewWithinMs ?? 0);
+    this.#watchExpiry();
+  }
+
+  #watchAge(ageMaxMs: number): void {
     this.#later("age", ageMaxMs - channelAgeNoticeMs, () => {
       this.#onGoaway("draining");
       this.#later("age", channelAgeNoticeMs, () => this.#fail(new Fault("closed", "the channel has reached its age")));
     });
-    this.#renewedByMs = clock.monotonic() + (this.#options.renewWithinMs ?? 0);
-    this.#watchExpiry();
   }
 
   #watchExpiry(): void {
@@ -216,7 +220,7 @@ export class ChannelLink implements Link {
       const plaintext = this.#mux.nextRecord(sealer.inFlight >= gatherFrom);
       if (plaintext === undefined) break;
       sealer.seal(plaintext);
-      if (plaintext.length > largeBytes && !this.#timers.has("rest")) this.#restLater();
+      if (plaintext.length > largeBytes && this.#timers.rest === undefined) this.#restLater();
     }
     if (sealer.inFlight > 0) return;
     if (this.#closing !== undefined && this.#mux.idle) this.#endClose();
@@ -225,7 +229,7 @@ export class ChannelLink implements Link {
   /** Gives back what large records were put together in, until there is nothing any more: an idle link is small. */
   #restLater(): void {
     this.#later("rest", restAfterMs, () => {
-      this.#timers.delete("rest");
+      this.#timers.rest = undefined;
       const held = [this.#mux.rest(), this.#sealer?.rest()];
       if (held.includes(true)) this.#restLater();
     });
@@ -278,12 +282,12 @@ export class ChannelLink implements Link {
   }
 
   #cancelTimers(): void {
-    for (const cancel of this.#timers.values()) cancel();
-    this.#timers.clear();
+    for (const cancel of Object.values(this.#timers)) cancel?.();
+    this.#timers = {};
   }
 
   #later(name: TimerName, delayMs: number, act: () => void): void {
-    this.#timers.get(name)?.();
-    this.#timers.set(name, this.#options.clock.after(delayMs, act));
+    this.#timers[name]?.();
+    this.#timers[name] = this.#options.clock.after(delayMs, act);
   }
 }
