@@ -9,7 +9,8 @@ export interface Cursor {
 /** Before the first. */
 export const beginning: Cursor = { seq: 0, index: -1 };
 
-export const cursorText = ({ seq, index }: Cursor) => `${seq}.${index}`;
+/** As the API shows it. There is no entry 0, so that `0.0` stands before the first, too. */
+export const cursorText = ({ seq, index }: Cursor) => `${seq}.${Math.max(index, 0)}`;
 
 /** The cursor of this text; `beginning` without one. Fault `bad_request` when it is none of ours. */
 export function parseCursor(text: string | undefined): Cursor {

@@ -6,7 +6,7 @@ import { systemClock, systemRandom } from "#lib/runtime";
 import { checkReceiveSchema, compileReceiveSchema } from "../../../control/messages/ingest/receive-schema.ts";
 import { checkedIdempotencyKey, messageIdOfKey, newMessageId } from "../../../control/messages/message-id.ts";
 import { preferredWaitMs } from "../../../control/messages/push/prefer.ts";
-import { parseCursor } from "../../../control/messages/received/cursor.ts";
+import { beginning, cursorText, parseCursor } from "../../../control/messages/received/cursor.ts";
 
 describe("message ids", () => {
   const lane = { customerId: "c", agentId: "a", plugin: "p" };
@@ -46,6 +46,8 @@ test("Prefer: wait in its forms (RFC 7240), at most a minute", () => {
 });
 
 test("a cursor is one of ours or refused", () => {
+  expect(parseCursor(cursorText(beginning)).seq).toBe(0);
+  expect(parseCursor(cursorText({ seq: 12, index: 3 }))).toEqual({ seq: 12, index: 3 });
   expect(parseCursor("12.3")).toEqual({ seq: 12, index: 3 });
   for (const bad of ["1", "-1.2", "1.2.3", "x", "1.99999", "1e3.1"]) expect(() => parseCursor(bad)).toThrow(Fault);
 });
