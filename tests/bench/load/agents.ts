@@ -33,23 +33,39 @@ const host = { version: "bench", platform: "bench", hostname: "bench" };
 /** An agent as far as a tunnel needs it: everything that Mercury does for one, but for its store and its plugins. */
 export interface LoadAgent {
   readonly gateway: string;
+  readonly address: string;
   readonly keys: NodeKeys;
   readonly enrollment: Enrollment;
   readonly macs: HeaderKeys;
 }
 
-/** Redeems a token through the gateway (PROTOCOL §4). */
-export async function enrollAgent(suite: CryptoSuite, tokenText: string): Promise<LoadAgent> {
+/** What a proxy that ends TLS says of its client. */
+const forwarded = (address: string) => ({ "x-forwarded-for": address, "x-forwarded-proto": "https" });
+
+/** Where enrollments go: to Solaris as a Nexus passes them on, since a Nexus lets 20 a second through. */
+export interface EnrollmentDoor {
+  readonly solaris: string;
+  readonly gatewayKey: string;
+}
+
+/** Redeems a token (PROTOCOL §4). `address` is where the agent seems to be: limits count each one's tries. */
+export async function enrollAgent(
+  suite: CryptoSuite,
+  { solaris, gatewayKey }: EnrollmentDoor,
+  tokenText: string,
+  address: string,
+): Promise<LoadAgent> {
   const token = await decodeEnrollmentToken(suite, tokenText);
   const own = await createIdentity(suite, systemRandom, { now: systemClock.now() });
   const keys = await nodeKeys(suite, own.secrets, own.identity);
-  const address = `${token.gateway}/enroll`;
-  const shown = authorityAnswerSchema.parse(await (await fetch(address)).json());
+  const headers = { authorization: `Bearer ${gatewayKey}`, "content-type": "application/json" };
+  const asked = await fetch(`${solaris}/nexus/v1/authority`, { headers });
+  const shown = authorityAnswerSchema.parse(await asked.json());
   const chain = fromBase64url(shown.authority) ?? new Uint8Array();
   const authority = await verifyTokenAuthority(suite, token, chain, systemClock.now());
   const request = await makeEnrollmentRequest(suite, systemRandom, { token, authority, keys, host });
-  const headers = { "content-type": "application/json" };
-  const response = await fetch(address, { method: "POST", headers, body: JSON.stringify({ request }) });
+  const body = JSON.stringify({ request, address });
+  const response = await fetch(`${solaris}/nexus/v1/enroll`, { method: "POST", headers, body });
   if (!response.ok) throw new RangeError(`enrollment was answered ${response.status}: ${await response.text()}`);
   const { answer } = enrollAnswerSchema.parse(await response.json());
   const enrollment = await verifyEnrollment(suite, fromUtf8(await keys.unseal(answer)), {
@@ -60,7 +76,7 @@ export async function enrollAgent(suite: CryptoSuite, tokenText: string): Promis
   });
   const shared = await keys.agree(enrollment.solarisKey);
   const macs = await headerKeys(suite, shared, keys.identity.last.x25519, enrollment.solarisKey);
-  return { gateway: token.gateway, keys, enrollment, macs };
+  return { gateway: token.gateway, address, keys, enrollment, macs };
 }
 
 /** Opens its tunnel: header, upgrade, Noise, hello, welcome, ready, opened. */
@@ -77,7 +93,7 @@ export async function openSession(suite: CryptoSuite, agent: LoadAgent): Promise
   });
   const url = `${gateway.replace(/^http/, "ws")}/tunnel`;
   const { wire, protocol } = await connectWebSocket(
-    { url, protocols: [subprotocol], headers: { authorization: header } },
+    { url, protocols: [subprotocol], headers: { authorization: header, ...forwarded(agent.address) } },
     { clock: systemClock },
   );
   const link = await openLink(wire, {

@@ -1,17 +1,24 @@
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
+import type { EnrollmentDoor } from "./agents.ts";
 
 /** Agents in a process of their own. */
 export interface Agents extends AsyncDisposable {
-  readonly pid: number;
+  /** How many there are: those whose enrollment the time allowed. */
+  readonly count: number;
   /** Opens a tunnel for each; ms that it took. */
   open(): Promise<number>;
   /** Opens one down lane in each tunnel. */
   openLanes(): Promise<void>;
 }
 
+interface Answer {
+  readonly agents: number;
+  readonly ms: number;
+}
+
 /** Enrolls an agent with each token; RangeError when the process fails. */
-export async function runAgents(tokens: readonly string[]): Promise<Agents> {
+export async function runAgents(tokens: readonly string[], door: EnrollmentDoor, enrollMs: number): Promise<Agents> {
   const child = Bun.spawn([process.execPath, new URL("./agents-load.ts", import.meta.url).pathname], {
     stdin: "pipe",
     stdout: "pipe",
@@ -19,16 +26,16 @@ export async function runAgents(tokens: readonly string[]): Promise<Agents> {
   });
   const input = Readable.fromWeb(child.stdout as never); // the same stream under another library's type
   const lines = createInterface({ input })[Symbol.asyncIterator]();
-  const ask = async (line: string): Promise<{ ms: number }> => {
+  const ask = async (line: string): Promise<Answer> => {
     child.stdin.write(`${line}\n`);
     await child.stdin.flush();
     const { value, done } = await lines.next();
     if (done === true) throw new RangeError("the agents ended with an error");
-    return JSON.parse(value) as { ms: number }; // our own process' line
+    return JSON.parse(value) as Answer; // our own process' line
   };
-  await ask(JSON.stringify(tokens));
+  const { agents: count } = await ask(JSON.stringify({ tokens, enrollMs, ...door }));
   return {
-    pid: child.pid,
+    count,
     open: async () => (await ask("open")).ms,
     openLanes: async () => {
       await ask("lanes");

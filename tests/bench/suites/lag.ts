@@ -1,13 +1,43 @@
 import { join } from "node:path";
 import { atMostBeside, type Figure } from "../figure.ts";
-import { benchStack, metric } from "./bench-stack.ts";
-import { pulledPerSecond } from "./pull.ts";
-import { pushedPerSecond } from "./push-load.ts";
+import { allApplied, type BenchStack, benchStack, metric } from "./bench-stack.ts";
+import { allReceived, beginPull } from "./pull.ts";
+import { pushedPerSecond, pushLoad, type pushLoads } from "./push-load.ts";
 
 /** Reads p99 since the last read. */
 interface LagReader {
   readonly name: string;
   read(): Promise<number>;
+}
+
+/**
+ * A load that runs for some seconds. Nobody may ask for a status meanwhile: each question begins the measurement anew. Resolves with
+ * what waits until all of the load has arrived.
+ */
+interface Phase {
+  readonly name: string;
+  run(bench: BenchStack): Promise<() => Promise<void>>;
+}
+
+const phaseMs = 3_000;
+const pulled = 20_000;
+
+const phases: readonly Phase[] = [
+  { name: "single", run: (bench) => pushFor(bench, "single") },
+  { name: "batch", run: (bench) => pushFor(bench, "batch") },
+  {
+    name: "pull",
+    async run(bench) {
+      const pull = await beginPull(bench, pulled);
+      await Bun.sleep(phaseMs);
+      return () => allReceived(bench, pull, pulled);
+    },
+  },
+];
+
+async function pushFor(bench: BenchStack, kind: keyof typeof pushLoads): Promise<() => Promise<void>> {
+  await pushLoad(bench, kind, phaseMs);
+  return () => allApplied(bench);
 }
 
 /** Event-loop lag under full load in both directions, as the disk is and with 5 ms added to every commit. */
@@ -29,23 +59,19 @@ async function lagWith(delayMs: number, note: (text: string) => void): Promise<r
     },
     idle,
   ];
-  const phases: [string, () => Promise<number>][] = [
-    ["warm", () => pushedPerSecond(bench, "single", 1_000)],
-    ["single", () => pushedPerSecond(bench, "single", 3_000)],
-    ["batch", () => pushedPerSecond(bench, "batch", 3_000)],
-    ["pull", () => pulledPerSecond(bench, 10_000)],
-  ];
   const worst = new Map<string, number>();
-  for (const [phase, run] of phases) {
+  await pushedPerSecond(bench, "single", 1_500);
+  for (const phase of phases) {
     for (const reader of readers) await reader.read();
-    const perSecond = await run();
+    const settle = await phase.run(bench);
     const shown: string[] = [];
     for (const reader of readers) {
       const p99Ms = await reader.read();
       shown.push(`${reader.name} ${p99Ms.toFixed(1)}`);
-      if (phase !== "warm") worst.set(reader.name, Math.max(worst.get(reader.name) ?? 0, p99Ms));
+      worst.set(reader.name, Math.max(worst.get(reader.name) ?? 0, p99Ms));
     }
-    if (phase !== "warm") note(`+${delayMs} ms, ${phase} ${Math.round(perSecond)}/s: ${shown.join(", ")}`);
+    note(`+${delayMs} ms, ${phase.name}: ${shown.join(", ")}`);
+    await settle();
   }
   const suffix = delayMs === 0 ? "" : `, +${delayMs} ms a commit`;
   return ["Mercury", "Nexus+Solaris"].map((name) =>

@@ -1,7 +1,7 @@
 import { countCpu } from "../cpu-time.ts";
-import type { LoadSettings } from "../load/http-load.ts";
+import type { LoadResult, LoadSettings } from "../load/http-load.ts";
 import { runLoad } from "../load/run-load.ts";
-import { allApplied, type BenchStack, counted } from "./bench-stack.ts";
+import { allApplied, type BenchStack } from "./bench-stack.ts";
 
 /** 1 KiB bodies, by as many callers as one agent's backend may well have. */
 const bodyBytes = 1_024;
@@ -12,6 +12,11 @@ export const pushLoads = {
   batch: { connections: 8, bodyBytes, batch: 100 },
 } as const satisfies Record<string, Omit<LoadSettings, "url" | "timeMs">>;
 
+export function pushLoad(bench: BenchStack, kind: keyof typeof pushLoads, timeMs: number): Promise<LoadResult> {
+  const url = kind === "single" ? bench.messagesUrl : `${bench.messagesUrl}:batch`;
+  return runLoad({ ...pushLoads[kind], url, headers: bench.headers, timeMs });
+}
+
 /** Messages a second from the first request until all are applied at the site and known to be, in Solaris' rows. */
 export async function pushedPerSecond(
   bench: BenchStack,
@@ -19,15 +24,10 @@ export async function pushedPerSecond(
   timeMs: number,
   note: (text: string) => void = () => undefined,
 ): Promise<number> {
-  const before = await counted(bench.site, "delivered");
   const used = countCpu(bench.stack);
-  const load = await runLoad({
-    ...pushLoads[kind],
-    url: kind === "single" ? bench.messagesUrl : `${bench.messagesUrl}:batch`,
-    headers: bench.headers,
-    timeMs,
-  });
-  await allApplied(bench, before + load.messages);
+  const load = await pushLoad(bench, kind, timeMs);
+  await allApplied(bench);
+  const perSecond = (load.messages * 1_000) / (Date.now() - load.beganAt);
   note(`${kind}: µs of processor time a message: ${used(load.messages)}; 202 p50 ${load.p50Ms.toFixed(1)} ms`);
-  return (load.messages * 1_000) / (Date.now() - load.beganAt);
+  return perSecond;
 }

@@ -16,7 +16,7 @@ export async function pushNats(note: (text: string) => void): Promise<readonly F
     return messages / seconds;
   };
   const before = await bare();
-  await pushedPerSecond(bench, "single", 1_000);
+  await pushedPerSecond(bench, "single", 2_000);
   const single = await pushedPerSecond(bench, "single", 4_000, note);
   const after = await bare();
   note(`bare handler ${Math.round(before)}/s before, ${Math.round(after)}/s after`);
@@ -31,7 +31,7 @@ export async function pushNats(note: (text: string) => void): Promise<readonly F
 /** Nexus inside Solaris, the embedded broker. */
 export async function pushEmbedded(note: (text: string) => void): Promise<readonly Figure[]> {
   await using bench = await benchStack("embedded");
-  await pushedPerSecond(bench, "single", 1_000);
+  await pushedPerSecond(bench, "single", 2_000);
   const single = await pushedPerSecond(bench, "single", 3_000, note);
   await pushedPerSecond(bench, "batch", 1_000);
   const batch = await pushedPerSecond(bench, "batch", 3_000, note);

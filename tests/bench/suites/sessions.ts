@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { Stack } from "../../support/stack.ts";
 import { countCpu } from "../cpu-time.ts";
 import { atLeast, atMost, type Figure } from "../figure.ts";
@@ -6,9 +8,11 @@ import { residentBytes } from "../resident-bytes.ts";
 
 const perProcess = 2_500;
 const idleMs = 60_000;
+/** Enrolling thousands takes long: in the time of a whole run there are as many as this allows. */
+const enrollMsMax = 60_000;
 
 /** Tunnels opened a second by distinct agents, then what each of them costs a Nexus that has nothing to do for it. */
-export async function sessions(note: (text: string) => void, count: number): Promise<readonly Figure[]> {
+export async function sessions(note: (text: string) => void, wanted: number): Promise<readonly Figure[]> {
   await using stack = await Stack.start({
     broker: "nats",
     environment: {
@@ -16,14 +20,15 @@ export async function sessions(note: (text: string) => void, count: number): Pro
       nexus: {
         NEXUS_LOG_LEVEL: "warn",
         NEXUS_ADMISSION_PER_SECOND: "5000",
-        NEXUS_OPENINGS_PER_ADDRESS: "1000000",
+        NEXUS_TRUSTED_PROXIES: "127.0.0.1",
       },
     },
   });
   await using stop = new AsyncDisposableStack();
   const enrolled = performance.now();
-  const [warm, ...processes] = await enrolledAgents(stack, [50, ...shares(count)], stop);
-  note(`${count} agents enrolled, ${Math.round((count * 1_000) / (performance.now() - enrolled))}/s`);
+  const [warm, ...processes] = await enrolledAgents(stack, [50, ...shares(wanted)], stop);
+  const count = processes.reduce((sum, agents) => sum + agents.count, 0);
+  note(`${count} of ${wanted} agents enrolled, ${Math.round((count * 1_000) / (performance.now() - enrolled))}/s`);
   const pid = stack.gateway.pid;
   await openAll(warm === undefined ? [] : [warm]);
   const before = residentBytes(pid);
@@ -51,17 +56,20 @@ async function openAll(processes: readonly Agents[]): Promise<number> {
 
 async function enrolledAgents(stack: Stack, counts: readonly number[], stop: AsyncDisposableStack): Promise<Agents[]> {
   const { customerId } = await stack.api.createCustomer();
+  const gatewayKey = readFileSync(join(stack.directory, "gateway-key"), "utf8").trim();
   const started: Agents[] = [];
+  const until = performance.now() + enrollMsMax;
+  const left = () => Math.max(0, until - performance.now());
   for (const count of counts) {
     const tokens: string[] = [];
     const make = async () => {
-      while (tokens.length < count) {
+      while (tokens.length < count && left() > 0) {
         const index = tokens.push("") - 1;
-        tokens[index] = (await stack.api.createAgent(customerId)).token;
+        tokens[index] = (await stack.api.createAgent(customerId, { name: `agent ${started.length}-${index}` })).token;
       }
     };
     await Promise.all(Array.from({ length: 16 }, make));
-    started.push(stop.use(await runAgents(tokens)));
+    started.push(stop.use(await runAgents(tokens, { solaris: stack.origin, gatewayKey }, left())));
   }
   return started;
 }
