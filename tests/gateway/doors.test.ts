@@ -1,12 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { webSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
 import { enrollmentBodyBytesMax } from "#lib/limits";
+import { testCertificate } from "../support/certificate.ts";
 import { eventually } from "../support/eventually.ts";
 import { FakeSession, headerOf, openTunnel } from "../support/fake-agent-tunnel.ts";
 import { FakeSolaris } from "../support/fake-solaris.ts";
 import { caught, expectFault } from "../support/faults.ts";
 import { type OwnBroker, ownBroker, startNexus } from "../support/gateway-harness.ts";
+import { needs } from "../support/needs.ts";
 
 const suite = webSuite;
 let own: OwnBroker;
@@ -120,6 +125,27 @@ describe("ws:// and addresses", () => {
     const told = await eventually("the digest", () => solaris.digests.flatMap(({ sessions }) => sessions)[0]);
     expect(told.address).toBe("203.0.113.5");
     await session.link.close("closed");
+  });
+});
+
+needs("openssl", "apt-get install openssl")("TLS of its own", () => {
+  test("a tunnel opens over it; who does not trust the certificate gets nothing", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "tls-"));
+    const { certFile, keyFile } = testCertificate(folder, "gateway", ["gateway.test"]);
+    const [cert, key] = [readFileSync(certFile, "utf8"), readFileSync(keyFile, "utf8")];
+    rmSync(folder, { recursive: true });
+    const solaris = await FakeSolaris.create(suite);
+    await own.broker.remove({ kind: "revocations" });
+    await using nexus = await startNexus({ solaris, broker: own.broker, tls: { cert, key } });
+    expect(nexus.url).toStartWith("wss://");
+    const agent = await solaris.addAgent("agt_tls");
+    const session = await FakeSession.begin(await openTunnel(suite, solaris, agent, nexus.url, { ca: [cert] }));
+    await session.link.close("closed");
+    await expectFault(openTunnel(suite, solaris, agent, nexus.url), "wire_lost");
+    // A forwarded protocol means nothing where nobody is trusted to forward.
+    const headers = { "x-forwarded-proto": "http", "x-forwarded-for": "192.0.2.1" };
+    const other = await openTunnel(suite, solaris, agent, nexus.url, { ca: [cert], headers });
+    await other.close("closed");
   });
 });
 

@@ -34,6 +34,8 @@ export interface TunnelTwist {
   readonly credential?: string;
   readonly protocols?: readonly string[];
   readonly headers?: Readonly<Record<string, string>>;
+  /** Authorities of the TLS certificate, PEM. */
+  readonly ca?: readonly string[];
 }
 
 /** The header that `agent` would send now. */
@@ -60,7 +62,12 @@ export async function openTunnel(
   const header = twist.header ?? (await headerOf(suite, agent, twist));
   const protocols = twist.protocols ?? [subprotocol];
   const { wire } = await connectWebSocket(
-    { url, protocols, headers: { authorization: header, ...twist.headers } },
+    {
+      url,
+      protocols,
+      headers: { authorization: header, ...twist.headers },
+      ...(twist.ca === undefined ? {} : { ca: twist.ca }),
+    },
     { clock: systemClock },
   );
   const shown = twist.handshakeAs ?? agent;

@@ -47,6 +47,8 @@ export interface NexusOptions {
   readonly settings?: Partial<GatewaySettings>;
   readonly log?: Log;
   readonly suite?: CryptoSuite;
+  /** PEM texts: it ends TLS itself. */
+  readonly tls?: { readonly cert: string; readonly key: string };
   /** Resolve before it admits agents. Default false. */
   readonly early?: boolean;
 }
@@ -60,7 +62,7 @@ export async function startNexus(options: NexusOptions): Promise<TestNexus> {
       gatewayKey: solaris.gatewayKey,
       trustedProxies: [],
       allowInsecure: false,
-      ownTls: false,
+      ownTls: options.tls !== undefined,
       openingsPerAddressPerMinute: 10_000,
       admissionPerSecond: 1_000,
       sessionsMax: 1_000,
@@ -82,6 +84,7 @@ export async function startNexus(options: NexusOptions): Promise<TestNexus> {
     port: 0,
     fetch: (request, connection) => nexus.fetch(request, connection),
     drainMs: 100,
+    ...(options.tls === undefined ? {} : { tls: options.tls }),
   });
   if (options.early !== true) await nexus.ready;
   return {
