@@ -20,8 +20,8 @@ export async function leaveCommand(config: AgentConfig, options: { readonly yes:
   }
   writeOut(
     [
-      "This machine has left: its identity, its messages and the key of its store are gone.",
-      `Kept on purpose: ${config.siteFile} (what plugins may reach).`,
+      "This machine has left: its identity, its messages and the key file of its store are gone.",
+      `Kept on purpose: ${config.siteFile} (what plugins may reach); a key in the system's key store, which opens nothing now.`,
       "Revoke the agent in Solaris so that a copy made earlier can't come back.",
       "",
     ].join("\n"),
