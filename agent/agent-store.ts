@@ -33,7 +33,7 @@ export async function openAgentStore(
   const sources = {
     credential: "mercury-store-key",
     variable: "MERCURY_STORE_KEY",
-    keyStore: { service: "mercury", account: config.dataDirectory },
+    keyStore: { service: "mercury", account: config.dataDirectory.replaceAll(/[^A-Za-z0-9._-]/g, "-").slice(-64) },
     file: config.keyFile,
   };
   const key = await findKey(sources, { environment: config.environment, random }, { create: !exists });
