@@ -16,7 +16,7 @@ const storeRetryMs = 1_000;
 const storeBytesMax = laneUnconfirmedBytesMax;
 
 export interface DownLanesOptions {
-  readonly stream: MessageStream<DownUp, DownDown>;
+  readonly stream: Omit<MessageStream<DownUp, DownDown>, "deliver">;
   readonly agentId: string;
   readonly clock: Clock;
   readonly random: Random;

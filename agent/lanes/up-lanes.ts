@@ -12,7 +12,7 @@ import { encodeUpEntry } from "./up-entry.ts";
 const retryMs = 1_000;
 
 export interface UpLanesOptions {
-  readonly stream: MessageStream<UpUp, UpDown>;
+  readonly stream: Omit<MessageStream<UpUp, UpDown>, "deliver">;
   readonly lanes: Pick<LaneStore, "all" | "onLane">;
   /** What ingest has stored of each lane, as the session's opening told. */
   readonly watermarks: readonly UpWatermark[];

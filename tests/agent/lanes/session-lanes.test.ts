@@ -29,7 +29,7 @@ afterEach(async () => {
 });
 
 /** The far end of one message stream, as a script plays it. */
-class Script<Out, In> implements MessageStream<Out, In> {
+class Script<Out, In> implements Omit<MessageStream<Out, In>, "deliver"> {
   readonly stream = {} as MuxStream; // nobody looks at it here
   readonly sent: Out[] = [];
   #waiting: In[] = [];
