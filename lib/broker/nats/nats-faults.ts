@@ -17,6 +17,7 @@ export const natsError = {
   streamNotFound: 10_059,
   wrongLastSequence: 10_071,
   streamMismatch: 10_060,
+  subjectsOverlap: 10_065,
 } as const;
 
 /** A refusal of JetStream as a Fault; detail `nats` holds its number. */

@@ -96,12 +96,24 @@ export class Streams {
     }
   }
 
+  async #exists(name: string): Promise<boolean> {
+    try {
+      await this.#link.api(`STREAM.INFO.${name}`);
+      return true;
+    } catch (error) {
+      if (isNatsError(error, natsError.streamNotFound)) return false;
+      throw error;
+    }
+  }
+
   async #set(subject: string, settings: StreamSettings & { readonly description: string }): Promise<void> {
     try {
       await this.#link.api(subject, settings);
     } catch (error) {
       // Another program made it in the same moment, under another life: what it made is looked at by the check.
       if (isNatsError(error, natsError.streamNameInUse)) return;
+      // nats-server may say instead that the subjects are taken: by that very stream, or by one that is none of ours.
+      if (isNatsError(error, natsError.subjectsOverlap) && (await this.#exists(settings.name))) return;
       const refused = error instanceof Fault && error.detail.nats !== undefined;
       if (!refused) throw error;
       throw new Fault("broker_settings", `stream ${settings.name} can't be made: ${error.message}`, {
