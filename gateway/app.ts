@@ -37,6 +37,7 @@ const enrollmentsBurst = 200;
 const sweepEveryMs = 60_000;
 const drainLookMs = 50;
 const readyLookMs = 100;
+const aloneEveryMs = 1_000;
 /** Where no other replica is, sessions can't move: they are not kept waiting for it. */
 const aloneDrainMs = 500;
 
@@ -237,10 +238,16 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
 
   async function drained(): Promise<void> {
     log.info("draining", { sessions: registry.size });
-    const waitMs = (await isAlone()) ? Math.min(aloneDrainMs, config.drainMs) : config.drainMs;
-    const untilMs = clock.monotonic() + waitMs;
+    const beganMs = clock.monotonic();
+    const elapsedMs = () => clock.monotonic() - beganMs;
     registry.goaway();
-    while (registry.size > 0 && clock.monotonic() < untilMs) await sleep(clock, drainLookMs);
+    // The lease of a replica that was killed stands for 15 s: whether this one is alone is asked again.
+    for (let alone = await isAlone(), askedMs = 0; registry.size > 0; await sleep(clock, drainLookMs)) {
+      if (elapsedMs() >= (alone ? Math.min(aloneDrainMs, config.drainMs) : config.drainMs)) break;
+      if (elapsedMs() - askedMs < aloneEveryMs) continue;
+      askedMs = elapsedMs();
+      alone = await isAlone();
+    }
     registry.endAll("draining");
     await registry.drained();
     for (const end of unlisten) end();

@@ -188,7 +188,7 @@ export class Tunnel implements AsyncDisposable {
     if (this.#session === undefined) this.#fault = fault;
     log.warn("not connected", { code: fault.code, reason: fault.message });
     if (this.#step("failed") === "online") {
-      this.#later(this.#backOff(), () => this.#leave());
+      this.#later(refusal?.retryAfterMs ?? this.#backOff(), () => this.#leave());
       return;
     }
     // A clock that Solaris' own time has just corrected is worth a try at once; the same refusal again is not.

@@ -10,6 +10,9 @@ import type { Admission } from "./admission.ts";
 import type { Refusals } from "./refusals.ts";
 import type { UnknownIdentifiers } from "./unknown-identifiers.ts";
 
+/** Another replica may take the next try: it need not wait longer each time. */
+const drainingRetryMs = 1_500;
+
 /** What a request for a tunnel says of itself; all of it unverified but `address`. */
 export interface OpeningRequest {
   /** True address of the client. */
@@ -144,6 +147,7 @@ export class Openings {
 function bare(fault: Fault): OpeningDecision {
   if (fault.code === "limited") return { kind: "deny", status: 429, retryAfterMs: 60_000 };
   if (fault.code === "forbidden") return { kind: "deny", status: 403 };
+  if (fault.code === "draining") return { kind: "refuse", code: fault.code, retryAfterMs: drainingRetryMs };
   if (fault.entry.retry && fault.entry.status >= 500) return { kind: "refuse", code: fault.code };
   return { kind: "deny", status: 401 };
 }

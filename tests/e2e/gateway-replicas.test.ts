@@ -16,6 +16,7 @@ async function pushThrough({ stack, agentId, inbound }: World, disturb: () => Pr
   const disturbance = disturb().finally(() => {
     disturbed = true;
   });
+  disturbance.catch(() => undefined); // awaited below
   while (!disturbed || ids.length < 50) {
     const items = [{ body: `"${ids.length}"` }, { body: '"x"' }];
     const pushed = await stack.api.pushBatch(agentId, "files", items).catch((error) => {

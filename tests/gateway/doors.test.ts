@@ -224,7 +224,9 @@ describe("drain", () => {
     const drained = nexus.nexus.drain();
     expect(await away).toBe("draining");
     expect((await fetch(`${nexus.origin}/readyz`)).status).toBe(503);
-    expect((await refusalOf(openTunnel(suite, solaris, agent, nexus.url))).refusal).toBe("draining");
+    const refused = await refusalOf(openTunnel(suite, solaris, agent, nexus.url));
+    expect(refused.refusal).toBe("draining");
+    expect(Number(refused.retryAfterMs)).toBeGreaterThan(0);
     const second = await FakeSession.begin(await openTunnel(suite, solaris, agent, other.url, { slot: 1 }));
     await first.link.close("closed"); // moved: the drain does not wait longer
     await drained;
