@@ -210,11 +210,16 @@ describe("the schedule", () => {
     await Promise.all([plugin.collectNow?.(), plugin.collectNow?.()]);
     expect(polls).toBe(2);
     await clock.advance(4 * 60_000);
-    await eventually("the scheduled poll", () => polls === 3);
+    // The answers are real and come when they come: a timer may be set after the time it was meant for was driven past.
+    const polled = (count: number) => async () => {
+      if (polls < count) await clock.advance(1_000);
+      return polls === count;
+    };
+    await eventually("the scheduled poll", polled(3));
     await clock.advance(60_000);
     clock.setWall(clock.now() - 86_400_000); // the clock is set back by a day
     await clock.advance(6 * 60_000);
-    await eventually("the next one all the same", () => polls === 4);
+    await eventually("the next one all the same", polled(4));
     expect(most).toBe(1);
   });
 
