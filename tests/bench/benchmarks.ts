@@ -1,3 +1,4 @@
+import type { BenchSettings } from "./bench-settings.ts";
 import type { Figure } from "./figure.ts";
 import { lag } from "./suites/lag.ts";
 import { latency } from "./suites/latency.ts";
@@ -16,12 +17,6 @@ export interface Benchmark {
   readonly run: (note: (text: string) => void, settings: BenchSettings) => Promise<readonly Figure[]>;
 }
 
-/** What may be asked for smaller than the targets say, for a quick look. */
-export interface BenchSettings {
-  /** Agents of `sessions`. */
-  readonly agents: number;
-}
-
 const nats = { needs: "nats-server" } as const;
 
 /** In the order in which they run. */
@@ -35,7 +30,7 @@ export const benchmarks: readonly Benchmark[] = [
     name: "sessions",
     what: "tunnels opened a second by distinct agents; memory of each after a minute",
     ...nats,
-    run: (note, { agents }) => sessions(note, agents),
+    run: sessions,
   },
   { name: "mercury", what: "start to online, resident memory", run: mercuryStart },
 ];

@@ -28,7 +28,9 @@ for (const { name, what, needs, run } of benchmarks) {
     figures.push(notMeasured(name));
     continue;
   }
-  figures.push(...(await run((note) => console.error(`  ${note}`), { agents })));
+  figures.push(
+    ...(await run((note) => console.error(`  ${note}`), { agents, enrollMsMax: names.length > 0 ? 180_000 : 30_000 })),
+  );
 }
 console.error(`load after: ${loadavg()[0]?.toFixed(1)}`);
 console.log(json ? JSON.stringify(figures) : table(figures));

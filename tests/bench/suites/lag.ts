@@ -19,8 +19,8 @@ interface Phase {
   run(bench: BenchStack): Promise<() => Promise<void>>;
 }
 
-const phaseMs = 3_000;
-const pulled = 20_000;
+const phaseMs = 2_000;
+const pulled = 15_000;
 
 const phases: readonly Phase[] = [
   { name: "single", run: (bench) => pushFor(bench, "single") },

@@ -19,8 +19,8 @@ export async function latency(note: (text: string) => void): Promise<readonly Fi
   const results: { bare: LoadResult; ours: LoadResult }[] = [];
   for (let round = 0; round < rounds; round++) {
     const result = {
-      bare: await runLoad({ ...bare, timeMs: 2_500 }),
-      ours: await runLoad({ ...ours, timeMs: 2_500 }),
+      bare: await runLoad({ ...bare, timeMs: 2_000 }),
+      ours: await runLoad({ ...ours, timeMs: 2_000 }),
     };
     results.push(result);
     const shown = ({ p50Ms, p99Ms }: LoadResult) => `${p50Ms.toFixed(1)} / ${p99Ms.toFixed(1)}`;

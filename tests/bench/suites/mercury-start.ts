@@ -5,8 +5,8 @@ import { atMost, type Figure } from "../figure.ts";
 import { median } from "../median.ts";
 import { residentBytes } from "../resident-bytes.ts";
 
-const starts = 5;
-const idleMs = 5_000;
+const starts = 3;
+const idleMs = 3_000;
 const binary = resolve(import.meta.dir, `../../../dist/mercury-${process.platform}-${process.arch}`);
 
 /** From source, and as the compiled binary where there is one. */

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Stack } from "../../support/stack.ts";
+import type { BenchSettings } from "../bench-settings.ts";
 import { countCpu } from "../cpu-time.ts";
 import { atLeast, atMost, type Figure } from "../figure.ts";
 import { type Agents, runAgents } from "../load/run-agents.ts";
@@ -8,11 +9,12 @@ import { residentBytes } from "../resident-bytes.ts";
 
 const perProcess = 2_500;
 const idleMs = 60_000;
-/** Enrolling thousands takes long: in the time of a whole run there are as many as this allows. */
-const enrollMsMax = 60_000;
 
 /** Tunnels opened a second by distinct agents, then what each of them costs a Nexus that has nothing to do for it. */
-export async function sessions(note: (text: string) => void, wanted: number): Promise<readonly Figure[]> {
+export async function sessions(
+  note: (text: string) => void,
+  { agents: wanted, enrollMsMax }: BenchSettings,
+): Promise<readonly Figure[]> {
   await using stack = await Stack.start({
     broker: "nats",
     environment: {
@@ -26,7 +28,7 @@ export async function sessions(note: (text: string) => void, wanted: number): Pr
   });
   await using stop = new AsyncDisposableStack();
   const enrolled = performance.now();
-  const [warm, ...processes] = await enrolledAgents(stack, [50, ...shares(wanted)], stop);
+  const [warm, ...processes] = await enrolledAgents(stack, [50, ...shares(wanted)], enrollMsMax, stop);
   const count = processes.reduce((sum, agents) => sum + agents.count, 0);
   note(`${count} of ${wanted} agents enrolled, ${Math.round((count * 1_000) / (performance.now() - enrolled))}/s`);
   const pid = stack.gateway.pid;
@@ -54,7 +56,12 @@ async function openAll(processes: readonly Agents[]): Promise<number> {
   return performance.now() - began;
 }
 
-async function enrolledAgents(stack: Stack, counts: readonly number[], stop: AsyncDisposableStack): Promise<Agents[]> {
+async function enrolledAgents(
+  stack: Stack,
+  counts: readonly number[],
+  enrollMsMax: number,
+  stop: AsyncDisposableStack,
+): Promise<Agents[]> {
   const { customerId } = await stack.api.createCustomer();
   const gatewayKey = readFileSync(join(stack.directory, "gateway-key"), "utf8").trim();
   const started: Agents[] = [];
