@@ -3,9 +3,9 @@ import { Fault } from "#lib/fault";
 import { nameSchema, timeSchema } from "#lib/session";
 import {
   body,
-  idempotent,
   idParam,
   newRouter,
+  once,
   operation,
   pageOf,
   pageQuery,
@@ -50,13 +50,18 @@ export function accessRoutes(deps: SliceDeps) {
       operation({
         tag,
         summary: "Make an API key",
+        once: true,
         scope: "keys:write",
         answers: { 201: madeKeySchema },
         faults: ["invalid"],
       }),
-      idempotent(deps),
       body(newKeySchema),
-      async (context) => context.json(await createKey(deps, principalOf(context), context.req.valid("json")), 201),
+      async (context) => {
+        const made = await once<z.infer<typeof madeKeySchema>>(deps, context, (keep) =>
+          createKey(deps, principalOf(context), context.req.valid("json"), { keep }),
+        );
+        return context.json(made, 201);
+      },
     )
     .get(
       "/keys",

@@ -2,6 +2,7 @@ import { type Bytes, hex, utf8 } from "#lib/bytes";
 import { Fault } from "#lib/fault";
 import type { Statement } from "#lib/runtime";
 import type { FindPrincipal } from "../api/authenticate.ts";
+import { type Keep, keepNothing } from "../api/idempotency.ts";
 import type { SliceDeps } from "../api/slice.ts";
 import { expecting, isUnmet, makeRemembered, newSecretText } from "../db/index.ts";
 import { actorOf, type Principal } from "./principal.ts";
@@ -18,13 +19,18 @@ export interface NewKey {
   readonly expiresAt: number | null;
 }
 
-/** A new key: its id, and its text, which nothing holds after this. With `guards` only if all of them hold. */
+export interface MadeKey {
+  readonly id: string;
+  readonly key: string;
+}
+
+/** A new key: its id, and its text, which nothing holds after this. With `guard` only if it holds. */
 export async function createKey(
   deps: KeyDeps,
   maker: Principal,
   wanted: NewKey,
-  ...guards: readonly Statement[]
-): Promise<{ id: string; key: string }> {
+  { guard, keep = keepNothing }: { readonly guard?: Statement; readonly keep?: Keep<MadeKey> } = {},
+): Promise<MadeKey> {
   checkGrant(maker, wanted.scopes, wanted.customerId);
   const key = newSecretText(deps.random, "solaris");
   const id = deps.newId("key");
@@ -38,6 +44,7 @@ export async function createKey(
     createdBy: actorOf(maker),
     expiresAt: wanted.expiresAt,
   };
+  const made = { id, key };
   const event = {
     actor: actorOf(maker),
     action: "key.created",
@@ -46,10 +53,11 @@ export async function createKey(
   };
   await deps.audit.record(
     wanted.customerId === null ? event : { ...event, customerId: wanted.customerId },
-    ...guards,
+    ...(guard === undefined ? [] : [guard]),
     insertKey(deps.db, row),
+    ...(await keep(made)),
   );
-  return { id, key };
+  return made;
 }
 
 /** Holds while there is no key at all: of several replicas that start at once one makes the first. */
@@ -61,7 +69,7 @@ export async function createFirstKey(deps: KeyDeps): Promise<string | undefined>
   const self: Principal = { keyId: "first-start", scopes: ["*"], customerId: null };
   const wanted: NewKey = { name: "first admin key", scopes: ["*"], customerId: null, expiresAt: null };
   try {
-    return (await createKey(deps, self, wanted, noKeyYet)).key;
+    return (await createKey(deps, self, wanted, { guard: noKeyYet })).key;
   } catch (error) {
     if (isUnmet(error, 0)) return undefined;
     throw error;

@@ -5,10 +5,10 @@ import { customerToList } from "../access/principal.ts";
 import {
   body,
   etag,
-  idempotent,
   idParam,
   ifMatch,
   newRouter,
+  once,
   operation,
   pageOf,
   pageQuery,
@@ -25,6 +25,7 @@ import {
   changeAgent,
   createAgent,
   findAgent,
+  type MadeToken,
   reissueToken,
   releaseAgent,
   revokeAgent,
@@ -116,15 +117,19 @@ export function agentRoutes(deps: SliceDeps & AgentDeps) {
       operation({
         tag,
         summary: "Create an agent",
+        once: true,
         scope: "agents:write",
         answers: { 201: z.object({ agent: agentSchema, ...madeTokenSchema.shape }) },
         faults: ["not_found", "invalid", "conflict"],
       }),
-      idempotent(deps),
       body(newAgentSchema),
       async (context) => {
-        const { agent, token } = await createAgent(deps, principalOf(context), context.req.valid("json"));
-        return context.json({ agent: show(agent), ...token }, 201);
+        const made = await once<{ agent: ReturnType<typeof show> } & MadeToken>(deps, context, (keep) =>
+          createAgent(deps, principalOf(context), context.req.valid("json"), ({ agent, token }) =>
+            keep({ agent: show(agent), ...token }),
+          ),
+        );
+        return context.json(made, 201);
       },
     )
     .get(
@@ -201,16 +206,19 @@ export function agentRoutes(deps: SliceDeps & AgentDeps) {
         tag,
         summary: "Make a new enrollment token",
         description: "Redeeming it revokes the agent's former identity; queued messages go to the new one.",
+        once: true,
         scope: "agents:write",
         answers: { 201: madeTokenSchema },
         faults: ["not_found", "invalid"],
       }),
       idParam("id"),
-      idempotent(deps),
       body(z.strictObject({ gatewayId: nameSchema.optional(), tokenLifeMs })),
       async (context) => {
         const { id } = context.req.valid("param");
-        return context.json(await reissueToken(deps, principalOf(context), id, context.req.valid("json")), 201);
+        const made = await once<MadeToken>(deps, context, (keep) =>
+          reissueToken(deps, principalOf(context), id, context.req.valid("json"), keep),
+        );
+        return context.json(made, 201);
       },
     )
     .post(

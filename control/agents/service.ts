@@ -3,7 +3,7 @@ import { enrollmentTokenLifeMs } from "#lib/limits";
 import type { Statement } from "#lib/runtime";
 import { type Attributes, encodeEnrollmentToken, enrollmentSecretHash } from "#lib/statement";
 import { actorOf, demandCustomer, type Principal } from "../access/principal.ts";
-import type { SliceDeps } from "../api/index.ts";
+import { type Keep, keepNothing, type SliceDeps } from "../api/index.ts";
 import type { AuditEvent } from "../audit/index.ts";
 import type { Authority, Revocations } from "../authority/index.ts";
 import { licenceForAgent } from "../customers/index.ts";
@@ -46,12 +46,18 @@ export interface MadeToken {
   readonly expiresAt: number;
 }
 
+export interface MadeAgent {
+  readonly agent: AgentRow;
+  readonly token: MadeToken;
+}
+
 /** A new agent and the token that enrolls it. Faults: `not_found` (customer), `invalid`, `conflict` (name taken). */
 export async function createAgent(
   deps: AgentDeps,
   by: Principal,
   wanted: NewAgent,
-): Promise<{ agent: AgentRow; token: MadeToken }> {
+  keep: Keep<MadeAgent> = keepNothing,
+): Promise<MadeAgent> {
   demandCustomer(by, wanted.customerId);
   const licence = await licenceForAgent(deps, by, wanted.customerId, wanted.licenceId);
   const agent: AgentRow = {
@@ -72,10 +78,10 @@ export async function createAgent(
   };
   const { made, statement } = await makeToken(deps, by, agent, { ...wanted, reissue: false });
   const detail = { name: agent.name, role: agent.role, tokenId: made.tokenId };
-  await orConflict(
-    deps.audit.record(eventOf(by, "agent.created", agent, detail), insertAgent(deps.db, agent), statement),
-  );
-  return { agent, token: made };
+  const both = { agent, token: made };
+  const set = [insertAgent(deps.db, agent), statement, ...(await keep(both))];
+  await orConflict(deps.audit.record(eventOf(by, "agent.created", agent, detail), ...set));
+  return both;
 }
 
 /** The agent, if this key may see it. Fault `not_found`. */
@@ -135,11 +141,13 @@ export async function reissueToken(
   by: Principal,
   id: string,
   options: { readonly gatewayId?: string | undefined; readonly tokenLifeMs?: number | undefined },
+  keep: Keep<MadeToken> = keepNothing,
 ): Promise<MadeToken> {
   const agent = await findAgent(deps, by, id);
   const { made, statement } = await makeToken(deps, by, agent, { ...options, reissue: true });
   const cancel = cancelTokensOf(deps.db, id, deps.clock.now());
-  await deps.audit.record(eventOf(by, "agent.token-issued", agent, { tokenId: made.tokenId }), cancel, statement);
+  const event = eventOf(by, "agent.token-issued", agent, { tokenId: made.tokenId });
+  await deps.audit.record(event, cancel, statement, ...(await keep(made)));
   return made;
 }
 

@@ -1,80 +1,93 @@
-import { and, eq, isNull, lt } from "drizzle-orm";
-import type { MiddlewareHandler } from "hono";
-import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { equalBytes, fromUtf8, hex, utf8 } from "#lib/bytes";
+import { and, eq, gte, lt } from "drizzle-orm";
+import { decodeJson, encodeJson, equalBytes, hex, type JsonValue, utf8 } from "#lib/bytes";
 import type { Clock } from "#lib/clock";
 import type { CryptoSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
 import { idempotencyKeyLifeMs } from "#lib/limits";
-import { type Db, isDuplicate, type Seals } from "../db/index.ts";
-import type { ApiEnv } from "./env.ts";
+import type { Db, Query, Seals } from "../db/index.ts";
+import type { ApiContext } from "./env.ts";
 import { idempotentAnswers } from "./tables.ts";
 
-/** A first request that has not answered after this long died with its process: a repeat may run again. */
-const abandonedAfterMs = 60_000;
+/** What belongs into the same write as the act that made `made`: its statements go behind those of the act. */
+export type Keep<Made> = (made: Made) => Promise<readonly Query[]>;
+
+/** For an act that nobody repeats by key. */
+export const keepNothing: Keep<unknown> = async () => [];
+
+/** The OpenAPI parameter of every operation that runs its act through `once`. */
+export const idempotencyKeyParameter = {
+  name: "Idempotency-Key",
+  in: "header" as const,
+  required: false,
+  description:
+    "1 to 256 visible ASCII characters. The first answer is kept with what it tells of, in one write: for 24 h the same API key gets it again for the same path, key and body, and nothing is done twice, whatever ended the first request. That goes for what is shown once, too. With another body: 409 `idempotency_conflict`. A refused request leaves nothing behind.",
+  schema: { type: "string" as const, minLength: 1, maxLength: 256 },
+};
+
+interface OnceDeps {
+  readonly db: Db;
+  readonly seals: Seals;
+  readonly suite: CryptoSuite;
+  readonly clock: Clock;
+}
 
 /**
- * For a `POST` that creates: the same `Idempotency-Key` with the same body gets the first answer again (secrets shown once
- * included: only the holder of the same API key can ask), with another body Fault `idempotency_conflict`, while the first
- * still runs Fault `conflict`. Only answers below 300 are kept. Without the header it does nothing.
+ * Runs a creating act once per `Idempotency-Key`, and resolves with what it gave to `keep`. The key is a unique row of the act's
+ * own write, with what was made (sealed: it may be a secret that is shown once; only the holder of the same API key can ask), so
+ * there is no moment at which one of them stands alone. A repeat resolves with that; two at the same time make one.
+ * Faults: `bad_request` (no good key), `idempotency_conflict` (another body), and those of the act. Without the header: the act.
  */
-export function idempotent(deps: {
-  db: Db;
-  seals: Seals;
-  suite: CryptoSuite;
-  clock: Clock;
-}): MiddlewareHandler<ApiEnv> {
-  const { db, seals, suite, clock } = deps;
-  return async (context, next) => {
-    const key = context.req.header("idempotency-key");
-    if (key === undefined) return next();
-    if (!/^[\x21-\x7e]{1,256}$/.test(key))
-      throw new Fault("bad_request", "Idempotency-Key: 1 to 256 visible ASCII characters");
-    const request = [context.get("principal").keyId, context.req.method, context.req.path, key].join("\n");
-    const id = hex(await suite.sha256(utf8(request)));
-    const bodyHash = await suite.sha256(new Uint8Array(await context.req.arrayBuffer()));
-    const earlier = await reserve(id, bodyHash);
-    if (earlier !== undefined)
-      return context.body(earlier.answer, earlier.status, { "content-type": "application/json" });
-    await next();
-    await keep(id, context.res);
-    return undefined;
+export async function once<Made>(
+  { db, seals, suite, clock }: OnceDeps,
+  context: ApiContext,
+  act: (keep: Keep<Made>) => Promise<unknown>,
+): Promise<Made> {
+  const key = context.req.header("idempotency-key");
+  let kept: { readonly made: Made } | undefined;
+  const demandKept = () => {
+    if (kept === undefined) throw new TypeError("an act that keeps nothing can't be done once");
+    return kept.made;
   };
+  if (key === undefined) {
+    await act(async (made) => {
+      kept = { made };
+      return [];
+    });
+    return demandKept();
+  }
+  if (!/^[\x21-\x7e]{1,256}$/.test(key))
+    throw new Fault("bad_request", "Idempotency-Key: 1 to 256 visible ASCII characters");
+  const request = [context.get("principal").keyId, context.req.method, context.req.path, key].join("\n");
+  const id = hex(await suite.sha256(utf8(request)));
+  const bodyHash = await suite.sha256(new Uint8Array(await context.req.arrayBuffer()));
+  const oldest = clock.now() - idempotencyKeyLifeMs;
 
-  async function reserve(id: string, bodyHash: Uint8Array<ArrayBuffer>) {
-    const now = clock.now();
-    const gone = and(eq(idempotentAnswers.id, id), lt(idempotentAnswers.startedAt, now - idempotencyKeyLifeMs));
-    const dead = and(
-      eq(idempotentAnswers.id, id),
-      isNull(idempotentAnswers.status),
-      lt(idempotentAnswers.startedAt, now - abandonedAfterMs),
-    );
-    try {
-      await db.write(
-        db.query.delete(idempotentAnswers).where(gone),
-        db.query.delete(idempotentAnswers).where(dead),
-        db.query.insert(idempotentAnswers).values({ id, bodyHash, startedAt: now }),
-      );
-      return undefined;
-    } catch (error) {
-      if (!isDuplicate(error, idempotentAnswers.id)) throw error;
-    }
-    const [row] = await db.query.select().from(idempotentAnswers).where(eq(idempotentAnswers.id, id));
-    if (row === undefined) throw new Fault("conflict", "the first request with this key just ended; ask again");
+  async function earlier(): Promise<{ readonly made: Made } | undefined> {
+    const ours = and(eq(idempotentAnswers.id, id), gte(idempotentAnswers.at, oldest));
+    const [row] = await db.query.select().from(idempotentAnswers).where(ours);
+    if (row === undefined) return undefined;
     if (!equalBytes(row.bodyHash, bodyHash)) throw new Fault("idempotency_conflict");
-    if (row.status === null || row.answer === null)
-      throw new Fault("conflict", "the first request with this key still runs");
-    const answer = fromUtf8(await seals.open(idempotentAnswers.answer, id, row.answer));
-    return { answer, status: row.status as ContentfulStatusCode }; // below 300 and with a body, see `keep`
+    return { made: decodeJson(await seals.open(idempotentAnswers.answer, id, row.answer)) as Made }; // what was kept below
   }
 
-  async function keep(id: string, response: Response): Promise<void> {
-    const ours = eq(idempotentAnswers.id, id);
-    if (response.status >= 300) {
-      await db.write(db.query.delete(idempotentAnswers).where(ours));
-      return;
-    }
-    const answer = await seals.seal(idempotentAnswers.answer, id, new Uint8Array(await response.clone().arrayBuffer()));
-    await db.write(db.query.update(idempotentAnswers).set({ status: response.status, answer }).where(ours));
+  const keep: Keep<Made> = async (made) => {
+    kept = { made };
+    const answer = await seals.seal(idempotentAnswers.answer, id, encodeJson(made as JsonValue)); // it is answered as JSON
+    return [
+      db.query.delete(idempotentAnswers).where(and(eq(idempotentAnswers.id, id), lt(idempotentAnswers.at, oldest))),
+      db.query.insert(idempotentAnswers).values({ id, bodyHash, at: clock.now(), answer }),
+    ];
+  };
+
+  const first = await earlier();
+  if (first !== undefined) return first.made;
+  try {
+    await act(keep);
+    return demandKept();
+  } catch (error) {
+    // Whatever stood in the way (this very row, a name that is taken) may be the work of a twin that was faster.
+    const twin = error instanceof Fault ? await earlier() : undefined;
+    if (twin === undefined) throw error;
+    return twin.made;
   }
 }

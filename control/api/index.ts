@@ -8,7 +8,7 @@ export { bearer } from "./authenticate.ts";
 export { etag, ifMatch } from "./entity-tag.ts";
 export { type ApiContext, type ApiEnv, newRouter, principalOf } from "./env.ts";
 export { errorAnswers, noSuchRoute, type RequestEnv, requestIds } from "./error-answers.ts";
-export { idempotent } from "./idempotency.ts";
+export { type Keep, keepNothing, once } from "./idempotency.ts";
 export { operation } from "./operation.ts";
 export { pageOf, pageQuery, toPage } from "./pages.ts";
 export type { SliceDeps } from "./slice.ts";

@@ -6,7 +6,8 @@ const description = `Everything that the console can do, and how programs push t
 
 Authenticate with \`Authorization: Bearer <API key>\`. Errors are \`application/problem+json\` (RFC 9457) with a stable
 \`code\`; \`invalid\` names each field. Lists take \`limit\` and \`after\` and answer \`next\`. A \`POST\` that creates takes an
-\`Idempotency-Key\`. Secrets are shown once, when they are made, and in no other answer.`;
+\`Idempotency-Key\`: a repeat within 24 h gets the first answer and does nothing. Secrets are shown once, when they are made,
+and in no other answer but to a repeat under the same API key and \`Idempotency-Key\`.`;
 
 /** The OpenAPI 3.1 document of all routes of `app`. */
 export function openApiDocument(app: Hono<ApiEnv>, version: string): Promise<object> {

@@ -5,6 +5,7 @@ import { FAULT_TABLE, type FaultCode } from "#lib/fault";
 import { demandScope } from "../access/principal.ts";
 import type { Scope } from "../access/scopes.ts";
 import type { ApiEnv } from "./env.ts";
+import { idempotencyKeyParameter } from "./idempotency.ts";
 import { problemSchema } from "./problem.ts";
 
 /** What one route is, for people, for OpenAPI, and for the check of the key's scope. */
@@ -16,6 +17,8 @@ export interface Operation {
   readonly scope: Scope;
   /** Status → schema of the answer; null = no body. */
   readonly answers: Readonly<Record<number, z.ZodType | null>>;
+  /** It runs its act through `once`. */
+  readonly once?: boolean;
   /** Refusals special to this route. */
   readonly faults?: readonly FaultCode[];
 }
@@ -29,9 +32,18 @@ export function operation(spec: Operation): MiddlewareHandler<ApiEnv> {
   return Object.assign(check, { [uniqueSymbol]: { spec: describe(spec) } });
 }
 
-function describe({ tag, summary, description, scope, answers, faults = [] }: Operation): DescribeRouteOptions {
+function describe({
+  tag,
+  summary,
+  description,
+  scope,
+  answers,
+  faults = [],
+  once = false,
+}: Operation): DescribeRouteOptions {
   const problems = new Map<number, string[]>();
-  for (const code of ["unauthenticated", "forbidden", ...faults] satisfies FaultCode[]) {
+  const ofOnce = once ? (["bad_request", "idempotency_conflict"] as const) : [];
+  for (const code of new Set<FaultCode>(["unauthenticated", "forbidden", ...ofOnce, ...faults])) {
     const { status } = FAULT_TABLE[code];
     problems.set(status, [...(problems.get(status) ?? []), code]);
   }
@@ -53,6 +65,7 @@ function describe({ tag, summary, description, scope, answers, faults = [] }: Op
     summary,
     description: `${description === undefined ? "" : `${description}\n\n`}Scope: \`${scope}\`.`,
     security: [{ key: [] }],
+    ...(once ? { parameters: [idempotencyKeyParameter] } : {}),
     responses: Object.fromEntries([...answered, ...refused]),
   };
 }

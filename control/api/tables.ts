@@ -1,18 +1,16 @@
-import { index, integer, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { index, sqliteTable, text } from "drizzle-orm/sqlite-core";
 import { bytes, sealed, time } from "../db/index.ts";
 
-/** Answers to creating requests by `Idempotency-Key`: a repeat within the key's life gets the same answer. */
+/** Creating requests by `Idempotency-Key`, written with what they made: a repeat within the key's life gets the same answer. */
 export const idempotentAnswers = sqliteTable(
   "idempotent_answers",
   {
     /** API key, method, path and `Idempotency-Key`, hashed. */
     id: text().primaryKey(),
     bodyHash: bytes("body_hash").notNull(),
-    startedAt: time("started_at").notNull(),
-    /** Null while the first request still runs. */
-    status: integer(),
-    /** The answer's JSON; it may hold a secret that is shown once. */
-    answer: sealed(),
+    at: time().notNull(),
+    /** What was made, as JSON; it may hold a secret that is shown once. */
+    answer: sealed().notNull(),
   },
-  (table) => [index("idempotent_answers_by_time").on(table.startedAt)],
+  (table) => [index("idempotent_answers_by_time").on(table.at)],
 );

@@ -6,9 +6,9 @@ import { customerToList, demandCustomer } from "../access/principal.ts";
 import { findAgent } from "../agents/index.ts";
 import {
   body,
-  idempotent,
   idParam,
   newRouter,
+  once,
   operation,
   pageOf,
   pageQuery,
@@ -66,19 +66,21 @@ export function commandRoutes(deps: CommandDeps & { readonly give: GiveCommand }
         tag,
         summary: "Give a command to a node",
         description:
-          "Signed, sealed to the node, run once, expiring. `Prefer: wait=N` (at most 60) waits for the answer: 200 with it, else 202.",
+          "Signed, sealed to the node, run once, expiring. `Prefer: wait=N` (at most 60) waits for the answer: 200 with it, else 202. A repeat under the same `Idempotency-Key` gives no second command and answers what became of the first.",
+        once: true,
         scope: "commands:write",
         answers: { 200: shownSchema, 202: shownSchema },
         faults: ["not_found", "invalid", "conflict", "revoked", "unavailable"],
       }),
       idParam("agent"),
-      idempotent(deps),
       body(orderSchema),
       async (context) => {
         const { agent } = context.req.valid("param");
         const waitMs = preferredWaitMs(context.req.header("prefer"));
-        const given = await deps.give(principalOf(context), agent, context.req.valid("json"));
-        const row = await commandAnswered(deps, given, waitMs, context.req.raw.signal);
+        const { id } = await once<{ id: string }>(deps, context, (keep) =>
+          deps.give(principalOf(context), agent, context.req.valid("json"), ({ id }) => keep({ id })),
+        );
+        const row = await commandAnswered(deps, id, waitMs, context.req.raw.signal);
         if (waitMs > 0) context.header("preference-applied", `wait=${waitMs / 1_000}`);
         return context.json(await show(row), row.answeredAt === null ? 202 : 200);
       },

@@ -6,7 +6,7 @@ import type { Command } from "#lib/session";
 import { numericDate, type Signer, seal, signCommand } from "#lib/statement";
 import { actorOf, type Principal } from "../access/principal.ts";
 import { findAgent } from "../agents/index.ts";
-import type { SliceDeps } from "../api/index.ts";
+import { type Keep, keepNothing, type SliceDeps } from "../api/index.ts";
 import { recipientOfAgent } from "../desired/repo.ts";
 import { type CommandRow, commandById, insertCommand } from "./repo.ts";
 
@@ -25,6 +25,7 @@ export type GiveCommand = (
   by: Principal,
   agentId: string,
   order: { readonly command: Command; readonly lifeMs: number },
+  keep?: Keep<CommandRow>,
 ) => Promise<CommandRow>;
 
 /**
@@ -32,7 +33,7 @@ export type GiveCommand = (
  * Faults: `not_found`, `revoked`, `conflict` while the agent is not enrolled, `unavailable`.
  */
 export function makeGiveCommand(deps: CommandDeps): GiveCommand {
-  return async (by, agentId, { command, lifeMs }) => {
+  return async (by, agentId, { command, lifeMs }, keep = keepNothing) => {
     const agent = await findAgent(deps, by, agentId);
     if (agent.revokedAt !== null) throw new Fault("revoked");
     const recipient = await recipientOfAgent(deps.db, agentId);
@@ -66,7 +67,8 @@ export function makeGiveCommand(deps: CommandDeps): GiveCommand {
       result: null,
     };
     const event = { actor: actorOf(by), action: "command.given", subject: agentId, customerId: agent.customerId };
-    await deps.audit.record({ ...event, detail: { ...detail, command: name, id } }, insertCommand(deps.db, row));
+    const set = [insertCommand(deps.db, row), ...(await keep(row))];
+    await deps.audit.record({ ...event, detail: { ...detail, command: name, id } }, ...set);
     await publish(deps, row, sealed);
     return row;
   };
@@ -90,17 +92,18 @@ const pollMs = 50;
 /** The command once it is answered or has expired, or as it is after `timeoutMs`. */
 export async function commandAnswered(
   deps: Pick<CommandDeps, "db" | "clock">,
-  row: CommandRow,
+  id: string,
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<CommandRow> {
   const until = deps.clock.monotonic() + timeoutMs;
-  let now = row;
-  while (now.answeredAt === null && deps.clock.monotonic() < until && deps.clock.now() < row.expiresAt) {
+  for (;;) {
+    const row = await commandById(deps.db, id);
+    if (row === undefined) throw new Fault("not_found"); // purged
+    const now = deps.clock.monotonic();
+    if (row.answeredAt !== null || now >= until || deps.clock.now() >= row.expiresAt) return row;
     await sleep(deps.clock, pollMs, { signal });
-    now = (await commandById(deps.db, row.id)) ?? now;
   }
-  return now;
 }
 
 /** JSON of an answer's result, to be sealed. */

@@ -4,10 +4,10 @@ import { customerToList } from "../access/principal.ts";
 import {
   body,
   etag,
-  idempotent,
   idParam,
   ifMatch,
   newRouter,
+  once,
   operation,
   pageOf,
   pageQuery,
@@ -86,13 +86,18 @@ export function customerRoutes(deps: SliceDeps) {
       operation({
         tag,
         summary: "Create a customer",
+        once: true,
         scope: "customers:write",
         answers: { 201: customerSchema },
         faults: ["invalid"],
       }),
-      idempotent(deps),
       body(newCustomerSchema),
-      async (context) => context.json(await createCustomer(deps, principalOf(context), context.req.valid("json")), 201),
+      async (context) => {
+        const made = await once<z.infer<typeof customerSchema>>(deps, context, (keep) =>
+          createCustomer(deps, principalOf(context), context.req.valid("json"), keep),
+        );
+        return context.json(made, 201);
+      },
     )
     .get(
       "/customers",
@@ -147,17 +152,21 @@ export function customerRoutes(deps: SliceDeps) {
       operation({
         tag: licenceTag,
         summary: "Create a licence",
+        once: true,
         scope: "licences:write",
         answers: { 201: madeLicenceSchema },
         faults: ["not_found", "invalid"],
       }),
       idParam("id"),
-      idempotent(deps),
       body(newLicenceSchema),
       async (context) => {
         const { id } = context.req.valid("param");
-        const { licence, key } = await createLicence(deps, principalOf(context), id, context.req.valid("json"));
-        return context.json({ licence: show(licence), key }, 201);
+        const made = await once<{ licence: ReturnType<typeof show>; key: string }>(deps, context, (keep) =>
+          createLicence(deps, principalOf(context), id, context.req.valid("json"), ({ licence, key }) =>
+            keep({ licence: show(licence), key }),
+          ),
+        );
+        return context.json(made, 201);
       },
     )
     .get(

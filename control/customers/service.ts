@@ -1,7 +1,7 @@
 import { utf8 } from "#lib/bytes";
 import { Fault } from "#lib/fault";
 import { actorOf, demandCustomer, type Principal } from "../access/principal.ts";
-import type { SliceDeps } from "../api/index.ts";
+import { type Keep, keepNothing, type SliceDeps } from "../api/index.ts";
 import { expecting, isUnmet, newSecretText } from "../db/index.ts";
 import {
   type CustomerRow,
@@ -31,10 +31,11 @@ export async function createCustomer(
   deps: CustomerDeps,
   by: Principal,
   wanted: { readonly name: string; readonly note: string },
+  keep: Keep<CustomerRow> = keepNothing,
 ): Promise<CustomerRow> {
   const row = { id: deps.newId("cus"), ...wanted, createdAt: deps.clock.now(), version: 1 };
   const event = { actor: actorOf(by), action: "customer.created", subject: row.id, customerId: row.id };
-  await deps.audit.record(event, insertCustomer(deps.db, row));
+  await deps.audit.record(event, insertCustomer(deps.db, row), ...(await keep(row)));
   return row;
 }
 
@@ -66,13 +67,19 @@ export type NewLicence = Pick<
   "name" | "tier" | "capabilities" | "rateLimitRpm" | "backendAccess" | "attributes" | "validUntil"
 > & { readonly validFrom?: number | undefined };
 
+export interface MadeLicence {
+  readonly licence: LicenceRow;
+  readonly key: string;
+}
+
 /** A new licence with its key, which is shown this once. */
 export async function createLicence(
   deps: CustomerDeps,
   by: Principal,
   customerId: string,
   wanted: NewLicence,
-): Promise<{ licence: LicenceRow; key: string }> {
+  keep: Keep<MadeLicence> = keepNothing,
+): Promise<MadeLicence> {
   await findCustomer(deps, by, customerId);
   const id = deps.newId("lic");
   const key = newSecretText(deps.random, "licence");
@@ -92,8 +99,9 @@ export async function createLicence(
   checkPeriod(licence);
   const detail = { tier: wanted.tier, validUntil: wanted.validUntil };
   const event = { actor: actorOf(by), action: "licence.created", subject: id, customerId, detail };
-  await deps.audit.record(event, insertLicence(deps.db, licence));
-  return { licence, key };
+  const made = { licence, key };
+  await deps.audit.record(event, insertLicence(deps.db, licence), ...(await keep(made)));
+  return made;
 }
 
 export type LicenceChange = {

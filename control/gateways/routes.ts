@@ -4,9 +4,9 @@ import { identifierSchema, nameSchema, startAnswerSchema, startRequestSchema, ti
 import { actorOf } from "../access/principal.ts";
 import {
   body,
-  idempotent,
   idParam,
   newRouter,
+  once,
   operation,
   pageOf,
   pageQuery,
@@ -57,6 +57,8 @@ const newGatewaySchema = z.strictObject({
   customerId: nameSchema.nullable().default(null).meta({ description: "Dedicates the gateway to one customer." }),
 });
 const key = z.string().meta({ description: "The gateway key, shown this once." });
+const madeGatewaySchema = z.object({ gateway: gatewaySchema, key });
+const renewedKeySchema = z.object({ key });
 
 /** `/gateways`. */
 export function gatewayRoutes(deps: SliceDeps & GatewayDeps) {
@@ -68,18 +70,20 @@ export function gatewayRoutes(deps: SliceDeps & GatewayDeps) {
       operation({
         tag,
         summary: "Create a gateway",
+        once: true,
         scope: "gateways:write",
-        answers: { 201: z.object({ gateway: gatewaySchema, key }) },
+        answers: { 201: madeGatewaySchema },
         faults: ["invalid"],
       }),
-      idempotent(deps),
       body(newGatewaySchema),
       async (context) => {
         const wanted = context.req.valid("json");
         const by = principalOf(context);
         if (wanted.customerId !== null) await findCustomer(deps, by, wanted.customerId);
-        const made = await createGateway(deps, actorOf(by), wanted);
-        return context.json({ gateway: show(made.gateway), key: made.key }, 201);
+        const made = await once<z.infer<typeof madeGatewaySchema>>(deps, context, (keep) =>
+          createGateway(deps, actorOf(by), wanted, (made) => keep({ gateway: show(made.gateway), key: made.key })),
+        );
+        return context.json(made, 201);
       },
     )
     .get(
@@ -129,14 +133,19 @@ export function gatewayRoutes(deps: SliceDeps & GatewayDeps) {
       operation({
         tag,
         summary: "Replace the gateway key",
+        once: true,
         scope: "gateways:write",
-        answers: { 200: z.object({ key }) },
+        answers: { 200: renewedKeySchema },
         faults: ["not_found", "conflict"],
       }),
       idParam("id"),
-      idempotent(deps),
-      async (context) =>
-        context.json({ key: await renewGatewayKey(deps, principalOf(context), context.req.valid("param").id) }),
+      async (context) => {
+        const { id } = context.req.valid("param");
+        const made = await once<z.infer<typeof renewedKeySchema>>(deps, context, (keep) =>
+          renewGatewayKey(deps, principalOf(context), id, (key) => keep({ key })),
+        );
+        return context.json(made);
+      },
     )
     .post(
       "/gateways/:id/revoke",

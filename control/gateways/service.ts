@@ -2,7 +2,7 @@ import { fromBase64url, utf8 } from "#lib/bytes";
 import { Fault } from "#lib/fault";
 import { verifyIdentity } from "#lib/identity";
 import { actorOf, type Principal } from "../access/principal.ts";
-import type { SliceDeps } from "../api/index.ts";
+import { type Keep, keepNothing, type SliceDeps } from "../api/index.ts";
 import type { IssueCredential, Revocations } from "../authority/index.ts";
 import { expecting, isUnmet, newSecretText } from "../db/index.ts";
 import {
@@ -32,12 +32,18 @@ export interface NewGateway {
   readonly customerId: string | null;
 }
 
+export interface MadeGateway {
+  readonly gateway: GatewayRow;
+  readonly key: string;
+}
+
 /** A new gateway with its key, which is shown this once. */
 export async function createGateway(
   deps: Pick<GatewayDeps, "db" | "audit" | "suite" | "clock" | "random" | "newId">,
   actor: string,
   { name, origins, customerId }: NewGateway,
-): Promise<{ gateway: GatewayRow; key: string }> {
+  keep: Keep<MadeGateway> = keepNothing,
+): Promise<MadeGateway> {
   const key = newSecretText(deps.random, "nexus");
   const gateway = {
     id: deps.newId("gtw"),
@@ -50,8 +56,10 @@ export async function createGateway(
   };
   const detail = { origins: gateway.origins.join(" ") };
   const event = { actor, action: "gateway.created", subject: gateway.id, detail };
-  await deps.audit.record(customerId === null ? event : { ...event, customerId }, insertGateway(deps.db, gateway));
-  return { gateway, key };
+  const made = { gateway, key };
+  const set = [insertGateway(deps.db, gateway), ...(await keep(made))];
+  await deps.audit.record(customerId === null ? event : { ...event, customerId }, ...set);
+  return made;
 }
 
 const ownGatewayId = "gtw_this_machine";
@@ -96,12 +104,18 @@ export async function changeGateway(
 }
 
 /** A new key in place of the old one, which counts for nothing from now on. */
-export async function renewGatewayKey(deps: GatewayDeps, by: Principal, id: string): Promise<string> {
+export async function renewGatewayKey(
+  deps: GatewayDeps,
+  by: Principal,
+  id: string,
+  keep: Keep<string> = keepNothing,
+): Promise<string> {
   await findGateway(deps, id);
   const key = newSecretText(deps.random, "nexus");
   const keyHash = await deps.suite.sha256(utf8(key));
   const event = { actor: actorOf(by), action: "gateway.key-renewed", subject: id };
-  await whileLive(deps.audit.record(event, expecting(1, updateGateway(deps.db, id, { keyHash }))));
+  const renewed = expecting(1, updateGateway(deps.db, id, { keyHash }));
+  await whileLive(deps.audit.record(event, renewed, ...(await keep(key))));
   return key;
 }
 

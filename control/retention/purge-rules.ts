@@ -67,7 +67,7 @@ export function purgeRules(retention: Retention, nowMs: number): PurgeRule[] {
       where: `created_at < ? AND number < (SELECT max(n.number) FROM desired_states n
         WHERE n.agent_id = desired_states.agent_id AND n.statement IS NOT NULL)`,
     },
-    byTime("idempotent_answers", "id", "started_at", idempotencyKeyLifeMs),
+    byTime("idempotent_answers", "id", "at", idempotencyKeyLifeMs),
     byTime("used_headers", "id", "until", 0),
     byTime("openings", "id", "at", retention.attemptsMs),
     byTime("agent_events", "id", "at", retention.attemptsMs),

@@ -94,12 +94,11 @@ CREATE INDEX `enrollment_tokens_by_agent` ON `enrollment_tokens` (`agent_id`,`cr
 CREATE TABLE `idempotent_answers` (
 	`id` text PRIMARY KEY NOT NULL,
 	`body_hash` blob NOT NULL,
-	`started_at` integer NOT NULL,
-	`status` integer,
-	`answer` blob
+	`at` integer NOT NULL,
+	`answer` blob NOT NULL
 );
 
-CREATE INDEX `idempotent_answers_by_time` ON `idempotent_answers` (`started_at`);
+CREATE INDEX `idempotent_answers_by_time` ON `idempotent_answers` (`at`);
 CREATE TABLE `audit_checkpoints` (
 	`number` integer PRIMARY KEY NOT NULL,
 	`time` integer NOT NULL,
