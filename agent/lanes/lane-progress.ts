@@ -6,7 +6,7 @@ import type { LaneInbox, Settled } from "../store/inbox.ts";
 import type { StoredEntry } from "../store/incoming.ts";
 
 /** Marks are written this far apart at least, ms: what is settled meanwhile shares one write. */
-const markIntervalMs = 5;
+const markIntervalMs = 20;
 const retryMs = 500;
 
 /** How far a lane has come, in memory and on disk. Writes follow one another; the newest mark wins. */

@@ -54,6 +54,11 @@ export class LaneOutbox {
     return this.#quota.held(this.#lane);
   }
 
+  /** The quota counts a row before it is written and until it is deleted. */
+  get #isEmpty(): boolean {
+    return this.#quota.held(this.#lane).messages === 0;
+  }
+
   /** Calls `listener` after messages became durable. */
   onAppended(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -102,6 +107,7 @@ export class LaneOutbox {
 
   /** What comes next to be published after row `afterK` (0 = from the start): whole rows, up to one entry's limits. */
   async batch(afterK: number): Promise<OutboxBatch | undefined> {
+    if (this.#isEmpty) return undefined;
     const from = Math.max(afterK, this.#lane * laneSpan);
     const to = (this.#lane + 1) * laneSpan;
     // Sizes first: an entry's worth of rows may be one or hundreds, and bodies are read once.
@@ -128,6 +134,7 @@ export class LaneOutbox {
 
   /** Position of the first dead or unknown letter of stream `created` that stands after row `afterK`. */
   async letterAfter(afterK: number, created: string): Promise<number | undefined> {
+    if (this.#isEmpty) return undefined;
     const [row] = await this.#database.values(
       "SELECT MIN(letter) FROM outbox WHERE letter IS NOT NULL AND k > ? AND k < ? AND letter_created = ?",
       [Math.max(afterK, this.#lane * laneSpan), (this.#lane + 1) * laneSpan, created],

@@ -14,6 +14,8 @@ export interface Db {
   readonly read: Database["read"];
   /** Applies the set whole or not at all; resolves once it is durable. Fault `conflict` when an `expecting` failed. */
   write(...set: readonly (Statement | Query)[]): Promise<Result[]>;
+  /** The same for what nobody waits for: it goes with another commit, 20 ms later at most. */
+  writeLater(...set: readonly (Statement | Query)[]): Promise<Result[]>;
 }
 
 export function makeDb(database: Database): Db {
@@ -21,6 +23,7 @@ export function makeDb(database: Database): Db {
     query: drizzleFor(database),
     read: (sql, params) => database.read(sql, params),
     write: (...set) => database.write(set.map(asStatement)),
+    writeLater: (...set) => database.write(set.map(asStatement), { later: true }),
   };
 }
 

@@ -11,13 +11,18 @@ const timeoutMs = 60_000;
 describe("a configuration that the API takes and the site can't run", () => {
   let stack: Stack;
   let agent: Awaited<ReturnType<Stack["addAgent"]>>;
-  const [good, better, taken] = [freePort(), freePort(), freePort()] as const;
+  const [good, better] = [freePort(), freePort()] as const;
+  const other = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => undefined } });
+  const taken = other.port;
 
   beforeAll(async () => {
     stack = await Stack.start();
     agent = await stack.addAgent({ allow: [good, better, taken].map((port) => `127.0.0.1:${port}`) });
   }, timeoutMs);
-  afterAll(() => stack?.[Symbol.asyncDispose]());
+  afterAll(async () => {
+    other.stop(true);
+    await stack?.[Symbol.asyncDispose]();
+  });
 
   const webhook = (port: number) => ({ type: "webhook", config: { port, auth: { kind: "none" } } });
 
@@ -42,7 +47,6 @@ describe("a configuration that the API takes and the site can't run", () => {
   test(
     "a port that is taken: the last good one listens on, over a restart too; a later good one is applied",
     async () => {
-      using _other = Bun.listen({ hostname: "127.0.0.1", port: taken, socket: { data: () => undefined } });
       const { version } = await stack.api.putPlugin(agent.agentId, "hook", webhook(good));
       await stack.applied(agent.agentId, "hook");
       await post(good, "before");
@@ -101,7 +105,6 @@ describe("a configuration that the API takes and the site can't run", () => {
   test(
     "one bad item does not keep the others from being applied",
     async () => {
-      using _other = Bun.listen({ hostname: "127.0.0.1", port: taken, socket: { data: () => undefined } });
       await stack.api.putPlugin(agent.agentId, "hook", webhook(better));
       await stack.applied(agent.agentId, "hook");
       await agent.site.program.stop();

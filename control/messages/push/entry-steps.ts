@@ -134,7 +134,7 @@ export function makeEntrySteps(deps: EntryStepDeps): EntrySteps {
   async function publishAndSettle(lane: Lane, prepared: Prepared): Promise<void> {
     try {
       const { created, seq } = await publish(lane, prepared);
-      deps.track(db.write(place(prepared.token, created, seq)));
+      deps.track(db.writeLater(place(prepared.token, created, seq)));
       prepared.queued.forEach(({ id, settle }, index) => {
         settle({ id, repeated: prepared.messages[index]?.formerPlace !== undefined });
       });

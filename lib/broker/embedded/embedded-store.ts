@@ -15,9 +15,9 @@ export class EmbeddedStore {
     return passes ? error : new Fault("broker", "the broker's file did not answer", { cause: error });
   }
 
-  async write(set: readonly Statement[]) {
+  async write(set: readonly Statement[], options: { readonly later?: boolean } = {}) {
     try {
-      return await this.database.write(set);
+      return await this.database.write(set, options);
     } catch (error) {
       throw this.fault(error);
     }
@@ -37,9 +37,9 @@ export class EmbeddedStore {
     await this.write([{ sql, params: [queue, seq] }]);
   }
 
-  /** Takes single entries out. */
+  /** Takes single entries out; nobody waits for it, so it shares another's commit. */
   async takeOutEach(seqs: readonly number[]): Promise<void> {
     const sql = "UPDATE entry SET body = NULL WHERE seq IN (SELECT value FROM json_each(?)) AND body IS NOT NULL";
-    await this.write([{ sql, params: [JSON.stringify(seqs)] }]);
+    await this.write([{ sql, params: [JSON.stringify(seqs)] }], { later: true });
   }
 }

@@ -16,13 +16,20 @@ export interface StoredEntry {
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
-/** As many of the next entries as fit the room: bytes before an entry and its own, or the first alone. */
+/** The next entries; bodies of as many as fit the room (bytes before an entry and its own, or the first alone), null for the others. */
 const nextEntries = `
   WITH next AS (
     SELECT seq, size, sum(size) OVER (ORDER BY seq) - size AS before FROM (
       SELECT seq, size FROM entry WHERE queue = ? AND seq > ? AND body IS NOT NULL ORDER BY seq LIMIT ?))
-  SELECT entry.seq, entry.key, entry.time, entry.body FROM next JOIN entry ON entry.seq = next.seq
-  WHERE next.before + next.size <= ? OR (next.before = 0 AND ?) ORDER BY entry.seq`;
+  SELECT entry.seq, entry.key, entry.time,
+    CASE WHEN next.before + next.size <= ? OR (next.before = 0 AND ?) THEN entry.body END AS body
+  FROM next JOIN entry ON entry.seq = next.seq ORDER BY entry.seq`;
+
+/** An entry that this process has just stored, and the newest waiting entry of its queue in front of it (0 = none). */
+interface Offer {
+  readonly row: StoredEntry;
+  readonly before: number;
+}
 
 /** What a reader of one queue needs. */
 export interface OpenQueueOptions extends OpenOptions {
@@ -47,8 +54,10 @@ export class OpenQueue implements OpenSource {
   readonly #window: Window<Unconfirmed>;
   #reading = false;
   #woken = false;
-  /** The window has no room: a confirmation makes some. */
+  /** The window has no room for what waits: a confirmation makes some. */
   #full = false;
+  /** What was stored while this read. */
+  #offers: Offer[] = [];
   #ended = false;
 
   constructor(options: OpenQueueOptions) {
@@ -78,15 +87,12 @@ export class OpenQueue implements OpenSource {
     await this.#options.confirmations.written();
   }
 
-  /**
-   * Takes an entry that this process has just stored, without reading it again. `before` is the newest waiting entry of the queue
-   * in front of it; when that was not delivered yet, the entry must wait for its turn.
-   */
+  /** Takes an entry that this process has just stored, without reading it again, when its turn is now or after what is being read. */
   offer(row: StoredEntry, before: number): void {
-    const busy = this.#reading || this.#ended;
-    const { delivered } = this.#window;
-    if (!busy && before <= delivered && row.seq > delivered && this.#window.fits(row.body.length)) this.#deliver(row);
-    else this.wake();
+    if (this.#ended) return;
+    if (!this.#reading) this.#takeOffer({ row, before });
+    else if (this.#offers.length < readMax) this.#offers.push({ row, before });
+    else this.#woken = true;
   }
 
   /** The broker's side ends it. */
@@ -106,10 +112,8 @@ export class OpenQueue implements OpenSource {
     try {
       while (this.#woken && !this.#ended) {
         this.#woken = false;
-        const rows = await this.#next();
-        if (this.#ended) return;
-        for (const row of rows) this.#deliver(row);
-        if (rows.length > 0) this.#woken = true;
+        await this.#readNext();
+        for (const offer of this.#offers.splice(0)) this.#takeOffer(offer);
       }
     } catch (error) {
       this.end(this.#options.store.fault(error));
@@ -118,15 +122,28 @@ export class OpenQueue implements OpenSource {
     }
   }
 
-  async #next(): Promise<StoredEntry[]> {
+  async #readNext(): Promise<void> {
     const { delivered, empty } = this.#window;
     const room = this.#window.room();
     this.#full = room.count <= 0 || room.bytes <= 0;
-    if (this.#full) return [];
-    const params = [this.#options.queue.id, delivered, Math.min(readMax, room.count), room.bytes, empty];
-    // The next one may be larger than the room, and what is confirmed while this reads makes more of it: said before, not after.
-    this.#full = !empty;
-    return this.#options.store.read<StoredEntry>(nextEntries, params);
+    if (this.#full) return;
+    this.#full = true; // what is confirmed while this reads makes more room
+    const count = Math.min(readMax, room.count);
+    const params = [this.#options.queue.id, delivered, count, room.bytes, empty];
+    const rows = await this.#options.store.read<Omit<StoredEntry, "body"> & Partial<StoredEntry>>(nextEntries, params);
+    if (this.#ended) return;
+    const fitting = rows.filter((row): row is StoredEntry => row.body instanceof Uint8Array);
+    this.#full = fitting.length < rows.length;
+    if (rows.length === count && !this.#full) this.#woken = true; // there may be more
+    for (const row of fitting) this.#deliver(row);
+  }
+
+  /** Delivers an entry that stands directly behind what was delivered; has it read in its turn otherwise. */
+  #takeOffer({ row, before }: Offer): void {
+    const { delivered } = this.#window;
+    if (row.seq <= delivered || this.#ended) return;
+    if (before <= delivered && this.#window.fits(row.body.length)) this.#deliver(row);
+    else this.wake();
   }
 
   #deliver(row: StoredEntry): void {

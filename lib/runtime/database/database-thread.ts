@@ -66,11 +66,11 @@ export class DatabaseThread implements Database {
     return (await this.#read(sql, params)).rows;
   }
 
-  async write(set: readonly Statement[]): Promise<Result[]> {
+  async write(set: readonly Statement[], { later = false }: { readonly later?: boolean } = {}): Promise<Result[]> {
     if (this.#closing !== undefined) throw new Fault("closed", "the database is closed");
     if (set.length === 0) return [];
     for (const { params = [] } of set) params.forEach(checkParameter); // before it shares a message with other sets
-    return resultsOf(await this.#queue.add(set));
+    return resultsOf(await this.#queue.add(set, later));
   }
 
   /** Ends the thread at once, as a crash would; who waits is told. */

@@ -49,10 +49,10 @@ describe("an entry whose process died", () => {
     const db = {
       ...replica.deps.db,
       // The process dies here: 202 was answered, the place never written.
-      write: (...set: readonly (Statement | Query)[]) => {
+      writeLater: (...set: readonly (Statement | Query)[]) => {
         const [first] = set;
         const places = first !== undefined && "sql" in first && first.sql.startsWith("UPDATE push_entries SET stream");
-        return places ? Promise.reject(new Fault("closed")) : replica.deps.db.write(...set);
+        return places ? Promise.reject(new Fault("closed")) : replica.deps.db.writeLater(...set);
       },
     };
     const dying = makePusher({ ...replica.deps, targets, db, publishDown });

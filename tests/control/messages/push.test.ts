@@ -88,11 +88,11 @@ describe("push", () => {
       change: (deps) => ({
         db: {
           ...deps.db,
-          write: async (...set) => {
+          writeLater: async (...set) => {
             const first = set[0];
             if (first !== undefined && "sql" in first && first.sql.startsWith("UPDATE push_entries SET stream"))
               await held.promise;
-            return deps.db.write(...set);
+            return deps.db.writeLater(...set);
           },
         },
       }),
