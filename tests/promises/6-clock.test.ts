@@ -1,16 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { needs } from "../support/needs.ts";
 import { Stack } from "../support/stack.ts";
+import { wrongClock } from "../support/wrong-clock.ts";
 
 const timeoutMs = 60_000;
-
-/** The environment of a machine whose clock is wrong by `offset`, such as `+1d`; its waits last as long as ever. */
-const wrongBy = (offset: string) => ({
-  LD_PRELOAD: "/usr/$LIB/faketime/libfaketimeMT.so.1", // what the wrapper `faketime` sets; it would stand between us and the process
-  FAKETIME: offset,
-  FAKETIME_DONT_FAKE_MONOTONIC: "1",
-  DONT_FAKE_MONOTONIC: "1",
-});
 
 /** Promise 6: a clock wrong by a day works, or fails with an error that names the clock. */
 needs("faketime", "apt-get install faketime")("a clock wrong by a day", () => {
@@ -32,7 +25,7 @@ needs("faketime", "apt-get install faketime")("a clock wrong by a day", () => {
       async () => {
         const name = `enrolls-${words}`;
         const { agentId, token } = await stack.api.createAgent(customerId, { name });
-        const site = stack.addSite({ name, environment: wrongBy(offset) });
+        const site = stack.addSite({ name, environment: wrongClock(offset) });
         const outcome = await site.enroll(token).then(
           () => "enrolled",
           (error: unknown) => String(error),
@@ -64,7 +57,7 @@ needs("faketime", "apt-get install faketime")("a clock wrong by a day", () => {
         const wrong = stack.addSite({
           name: `${name}-wrong`,
           directory: right.directory,
-          environment: wrongBy(offset),
+          environment: wrongClock(offset),
         });
         wrong.start();
         await stack.online(agentId); // it believes the authenticated time that a refusal or a session brings

@@ -106,12 +106,16 @@ export class FakeSession {
     this.control = new Inbox(messageStream(link.open(sessionStreams.control), schemas));
   }
 
-  /** hello, welcome, ready, opened. */
-  static async begin(link: Link): Promise<FakeSession> {
+  /** hello, welcome, ready, opened. `welcomed` gets what Solaris drew, before `ready` is said. */
+  static async begin(
+    link: Link,
+    welcomed: (welcome: Extract<ControlDown, { type: "welcome" }>) => Promise<void> = async () => undefined,
+  ): Promise<FakeSession> {
     const session = new FakeSession(link);
     await session.control.send({ type: "hello", version: "1", platform: "test", hostname: "site" });
-    const { epoch } = await session.control.until("welcome");
-    await session.control.send({ type: "ready", epoch });
+    const welcome = await session.control.until("welcome");
+    await welcomed(welcome);
+    await session.control.send({ type: "ready", epoch: welcome.epoch });
     await session.control.until("opened");
     return session;
   }

@@ -142,8 +142,8 @@ export class Stack implements AsyncDisposable {
   }
 
   /** Starts Solaris (again) and waits until it is ready. */
-  async startSolaris(): Promise<void> {
-    this.solaris.start();
+  async startSolaris(environment: Readonly<Record<string, string>> = {}): Promise<void> {
+    this.solaris.start(environment);
     await this.#ready(this.solaris, this.origin);
     if (this.nats === undefined) await this.#ready(this.solaris, this.gatewayOrigin);
   }
