@@ -45,9 +45,14 @@ export class TakenStore implements AsyncDisposable {
     return new TakenStore(store, await Trust.load({ store, suite, clock, log: silentLog }), clock);
   }
 
-  /** Whom the agent is. */
+  /** Who the agent is. */
   get identity(): VerifiedIdentity {
     return this.#trust.keys.identity;
+  }
+
+  /** Whom it takes orders from. */
+  get authority(): VerifiedIdentity {
+    return this.#trust.authority.identity;
   }
 
   /** A link to the site's Nexus, as far as the handshake; behind the header of another opening where one is given. */

@@ -1,13 +1,12 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect, headers } from "nats.ws";
-import { type Broker, natsBroker } from "#lib/broker";
+import type { Broker } from "#lib/broker";
 import { encodeCbor, utf8 } from "#lib/bytes";
 import { entryBytesMax } from "#lib/limits";
-import { silentLog } from "#lib/log";
-import { systemClock, systemRandom } from "#lib/runtime";
 import { encodeEntry } from "#lib/session";
 import { eventually } from "../../support/eventually.ts";
 import { freePort } from "../../support/free-port.ts";
+import { intruder } from "../../support/intruder.ts";
 import { needs } from "../../support/needs.ts";
 import { Stack } from "../../support/stack.ts";
 
@@ -23,15 +22,7 @@ needs("nats-server", "apt-get install nats-server")("what lies in the broker and
 
   beforeAll(async () => {
     stack = await Stack.start({ broker: "nats" });
-    broker = await natsBroker({
-      servers: [stack.nats?.url ?? ""],
-      user: "solaris",
-      password: stack.nats?.passwords.solaris ?? "",
-      name: "intruder",
-      clock: systemClock,
-      random: systemRandom,
-      log: silentLog,
-    });
+    broker = await intruder(stack);
     ({ agentId, site } = await stack.addAgent({ allow: [`127.0.0.1:${port}`] }));
     await stack.api.putPlugin(agentId, "files", {
       type: "file",
@@ -144,53 +135,6 @@ needs("nats-server", "apt-get install nats-server")("what lies in the broker and
       expect(codes[2]).toMatch(/^(unknown_plugin|invalid)$/);
       expect(codes[3]).toBe("gap");
       expect(codes[4]).toMatch(/^(not_found|unknown_plugin)$/);
-    },
-    timeoutMs,
-  );
-
-  test(
-    "a forged desired state and forged commands change nothing; a command is run once however often it comes",
-    async () => {
-      const { version } = await stack.api.plugin(agentId, "files");
-      const forged = [utf8("no statement"), new Uint8Array([0xff, 0xfe, 0x00]), utf8("a.b.c.d.e")];
-      for (const bytes of forged) {
-        await broker.put({ kind: "desired", agent: agentId }, bytes);
-        await broker.publish({ kind: "command", agent: agentId }, bytes, newId());
-      }
-      const check = () =>
-        stack.api.call<{ id: string; state: string }>(
-          "POST",
-          `/agents/${agentId}/commands`,
-          { command: { name: "check", plugin: "files" } },
-          { prefer: "wait=15" },
-        );
-      const first = await check();
-      expect(first.state).toBe("done");
-      // The very same bytes again, under another id, as a broker might.
-      const [last] = (await broker.commands(agentId)).slice(-1);
-      await broker.publish({ kind: "command", agent: agentId }, last?.bytes ?? utf8(""), newId());
-      expect((await check()).state).toBe("done");
-      expect(site.program.log.split("command repeated, not run again").length - 1).toBe(1);
-
-      // What is forged and lies before an order when the agent comes back must not keep the order from it.
-      await site.program.stop();
-      for (const bytes of forged) {
-        await broker.put({ kind: "desired", agent: agentId }, bytes);
-        await broker.publish({ kind: "command", agent: agentId }, bytes, newId());
-      }
-      const order = { command: { name: "check", plugin: "files" } };
-      const waiting = await stack.api.call<{ id: string }>("POST", `/agents/${agentId}/commands`, order);
-      site.start();
-      await eventually("the waiting command is done", async () => {
-        return (await stack.api.call<{ state: string }>("GET", `/commands/${waiting.id}`)).state === "done";
-      });
-
-      expect(await stack.api.plugin(agentId, "files")).toMatchObject({ actual: { version } });
-      await applied("under the configuration that was there");
-      const directory = site.exchange;
-      await stack.api.putPlugin(agentId, "files", { type: "file", config: { down: { directory, name: "{id}.json" } } });
-      await stack.applied(agentId, "files");
-      await stack.online(agentId);
     },
     timeoutMs,
   );
