@@ -1,7 +1,7 @@
 import { placesPerEntry } from "#lib/delivery";
 import type { Db } from "../db/index.ts";
 import type { MessageState } from "./message-state.ts";
-import { type MessageRow, type MessageScope, messageRows } from "./repo.ts";
+import { inScope, type MessageRow, type MessageScope, messageRows, type RowsQuery, rowsQuery } from "./repo.ts";
 
 export interface MessageFilter extends MessageScope {
   readonly state?: MessageState | undefined;
@@ -9,29 +9,45 @@ export interface MessageFilter extends MessageScope {
   readonly before?: number | undefined;
 }
 
-/** Entries that are not wholly applied: what is open is found without a walk over all that is done. */
-const openEntries = `SELECT e.id FROM push_entries e WHERE e.lane = n.id AND (e.seq IS NULL OR e.seq >= coalesce(
-  (SELECT w.applied / ${placesPerEntry} FROM lane_streams w WHERE w.lane = n.id ORDER BY w.at DESC LIMIT 1), 0))`;
+/**
+ * `open(id)`: entries in these lanes of which `behind` does not cover all, in the stream they were published to: a watermark of another
+ * life of the stream says nothing of them. Goes from lane to life to entry by `push_entries_by_place`, so it costs what it finds and a step for
+ * each lane, however many are done.
+ */
+function openEntries(scope: MessageScope, behind: "stored" | "applied"): RowsQuery {
+  const conditions = inScope(scope);
+  const where = conditions.length === 0 ? "" : `WHERE ${conditions.map(({ sql }) => sql).join(" AND ")}`;
+  const nextLife = (after: string) =>
+    `(SELECT p.stream FROM push_entries p WHERE p.lane = v.lane AND p.stream > ${after} ORDER BY p.stream LIMIT 1)`;
+  const sql = `WITH RECURSIVE life(lane, stream) AS (
+      SELECT v.lane, ${nextLife("''")} FROM (SELECT n.id AS lane FROM lanes n ${where}) v
+      UNION ALL SELECT v.lane, ${nextLife("v.stream")} FROM life v WHERE v.stream IS NOT NULL
+    ), open(id) AS (
+      SELECT p.id FROM life v LEFT JOIN lane_streams w ON w.lane = v.lane AND w.stream = v.stream CROSS JOIN push_entries p
+        ON p.lane = v.lane AND p.stream = v.stream AND p.seq >= coalesce(w.${behind} / ${placesPerEntry}, 0)
+      UNION ALL
+      SELECT p.id FROM (SELECT n.id AS lane FROM lanes n ${where}) v CROSS JOIN push_entries p ON p.lane = v.lane AND p.stream IS NULL
+    )`;
+  const params = conditions.flatMap(({ params }) => params);
+  return { sql, params: [...params, ...params] };
+}
+
+/** The query of a list: what is open, dead or unknown is found without a walk over all that is done. */
+export function listQuery(filter: MessageFilter, limit: number): RowsQuery {
+  const conditions: RowsQuery[] = [];
+  const { state, before } = filter;
+  if (state === "dead" || state === "unknown") conditions.push({ sql: "m.outcome = ?", params: [state] });
+  const isOpen = state === "queued" || state === "stored";
+  if (isOpen) conditions.push({ sql: "m.outcome IS NULL", params: [] });
+  if (state !== undefined) conditions.push({ sql: "state = ?", params: [state] }); // the query's own column: SQLite knows it in WHERE
+  if (before !== undefined) conditions.push({ sql: "m.place < ?", params: [before] });
+  const open = isOpen ? openEntries(filter, state === "queued" ? "stored" : "applied") : undefined;
+  return rowsQuery(filter, { open, conditions, order: `ORDER BY m.place DESC LIMIT ${Math.trunc(limit)}` });
+}
 
 /** At most `limit` messages, newest first. */
 export function listMessages(db: Db, filter: MessageFilter, limit: number): Promise<MessageRow[]> {
-  const conditions: string[] = [];
-  const params: (string | number)[] = [];
-  const { state } = filter;
-  if (state === "dead" || state === "unknown") {
-    conditions.push("m.outcome = ?");
-    params.push(state);
-  }
-  if (state === "queued" || state === "stored") conditions.push(`m.outcome IS NULL AND e.id IN (${openEntries})`);
-  if (state !== undefined) {
-    conditions.push("state = ?"); // the query's own column: SQLite knows it in WHERE
-    params.push(state);
-  }
-  if (filter.before !== undefined) {
-    conditions.push("m.place < ?");
-    params.push(filter.before);
-  }
-  return messageRows(db, filter, conditions, params, `ORDER BY m.place DESC LIMIT ${Math.trunc(limit)}`);
+  return messageRows(db, listQuery(filter, limit));
 }
 
 /** What waits in one lane, in messages. */
@@ -52,12 +68,14 @@ export function laneDepths(db: Db, agentId: string): Promise<LaneDepth[]> {
   const behind = (mark: string) =>
     `coalesce(sum(max(0, min(e.count, CASE WHEN e.seq IS NULL THEN e.count
       ELSE e.seq * ${placesPerEntry} + e.count - 1 - coalesce(s.${mark}, -1) END))), 0)`;
+  const open = openEntries({ agentId }, "applied");
   return db.read<LaneDepth>(
-    `SELECT n.plugin, ${behind("stored")} AS queued, ${behind("applied")} - ${behind("stored")} AS stored,
-        max(s.at) AS at, max(s.waiting) AS waiting
-      FROM lanes n LEFT JOIN push_entries e ON e.id IN (${openEntries})
+    `${open.sql} SELECT n.plugin, ${behind("stored")} AS queued, ${behind("applied")} - ${behind("stored")} AS stored,
+        (SELECT w.at FROM lane_streams w WHERE w.lane = n.id ORDER BY w.at DESC LIMIT 1) AS at,
+        (SELECT w.waiting FROM lane_streams w WHERE w.lane = n.id ORDER BY w.at DESC LIMIT 1) AS waiting
+      FROM lanes n LEFT JOIN (open CROSS JOIN push_entries e ON e.id = open.id) ON e.lane = n.id
         LEFT JOIN lane_streams s ON s.lane = n.id AND s.stream = e.stream
       WHERE n.agent_id = ? AND n.plugin <> '$node' GROUP BY n.id ORDER BY n.plugin`,
-    [agentId],
+    [...open.params, agentId],
   );
 }

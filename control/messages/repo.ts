@@ -44,12 +44,15 @@ const stateSql = `CASE WHEN m.outcome IS NOT NULL THEN m.outcome
     WHEN e.seq * ${placesPerEntry} + m.place % ${placesPerEntry} <= s.applied THEN 'applied'
     WHEN e.seq * ${placesPerEntry} + m.place % ${placesPerEntry} <= s.stored THEN 'stored' ELSE 'queued' END`;
 
-const rowSql = `SELECT m.place, m.id, m.lane, n.agent_id AS agentId, n.customer_id AS customerId, n.plugin, m.size,
+const columnsSql = `SELECT m.place, m.id, m.lane, n.agent_id AS agentId, n.customer_id AS customerId, n.plugin, m.size,
     m.content_type AS contentType, CASE WHEN m.body_hash IS NULL THEN NULL ELSE lower(hex(m.body_hash)) END AS bodyHash,
     m.replays, m.outcome, m.code, m.reason, m.tries, m.outcome_at AS outcomeAt, e.created_at AS createdAt, e.stream, e.seq,
-    ${stateSql} AS state
-  FROM messages m JOIN push_entries e ON e.id = m.place / ${placesPerEntry} JOIN lanes n ON n.id = m.lane
-    LEFT JOIN lane_streams s ON s.lane = m.lane AND s.stream = e.stream`;
+    ${stateSql} AS state`;
+const joinsSql = "JOIN lanes n ON n.id = m.lane LEFT JOIN lane_streams s ON s.lane = m.lane AND s.stream = e.stream";
+const rowSql = `${columnsSql} FROM messages m JOIN push_entries e ON e.id = m.place / ${placesPerEntry} ${joinsSql}`;
+/** The same rows, found by walking from entries whose ids `open` holds: SQLite keeps the order of a CROSS JOIN. */
+const openRowSql = `${columnsSql} FROM open CROSS JOIN push_entries e ON e.id = open.id CROSS JOIN messages m
+  ON m.place >= e.id * ${placesPerEntry} AND m.place < (e.id + 1) * ${placesPerEntry} ${joinsSql}`;
 
 function toRow({ seq, ...raw }: RawRow): MessageRow {
   return { ...raw, position: seq === null ? null : positionOf(seq, raw.place % placesPerEntry) };
@@ -70,29 +73,38 @@ export async function messagesById(db: Db, ids: readonly string[]): Promise<Mess
   return rows.map(toRow);
 }
 
-/** Messages of `scope` that fit all `conditions`, whose parameters stand in `params` in their order. */
-export async function messageRows(
-  db: Db,
+/** SQL of a list, and its parameters in their order. */
+export interface RowsQuery {
+  readonly sql: string;
+  readonly params: readonly (string | number)[];
+}
+
+/** Messages of `scope` that fit all `conditions`; with `open` only those of the entries that this finds. */
+export function rowsQuery(
   scope: MessageScope,
-  conditions: readonly string[],
-  params: readonly (string | number)[],
-  order: string,
-): Promise<MessageRow[]> {
-  const { sql: within, params: own } = inScope(scope);
-  const where = [...within, ...conditions].map((condition) => `(${condition})`).join(" AND ");
-  const rows = await db.read<RawRow>(`${rowSql} ${where === "" ? "" : `WHERE ${where}`} ${order}`, [...own, ...params]);
-  return rows.map(toRow);
+  { open, conditions, order }: { open?: RowsQuery | undefined; conditions: readonly RowsQuery[]; order: string },
+): RowsQuery {
+  const all = [...inScope(scope), ...conditions];
+  const where = all.length === 0 ? "" : `WHERE ${all.map(({ sql }) => `(${sql})`).join(" AND ")}`;
+  const from = open === undefined ? rowSql : `${open.sql} ${openRowSql}`;
+  return {
+    sql: `${from} ${where} ${order}`,
+    params: [...(open?.params ?? []), ...all.flatMap(({ params }) => params)],
+  };
+}
+
+export async function messageRows(db: Db, { sql, params }: RowsQuery): Promise<MessageRow[]> {
+  return (await db.read<RawRow>(sql, params)).map(toRow);
 }
 
 /** Conditions on a lane `n`. */
-export function inScope({ customerId, agentId, plugin }: MessageScope): { sql: string[]; params: string[] } {
+export function inScope({ customerId, agentId, plugin }: MessageScope): RowsQuery[] {
   const wanted = [
     ["n.customer_id = ?", customerId],
     ["n.agent_id = ?", agentId],
     ["n.plugin = ?", plugin],
   ] as const;
-  const set = wanted.flatMap(([sql, value]) => (value === undefined ? [] : [{ sql, value }]));
-  return { sql: set.map(({ sql }) => sql), params: set.map(({ value }) => value) };
+  return wanted.flatMap(([sql, value]) => (value === undefined ? [] : [{ sql, params: [value] }]));
 }
 
 /** When the site said that it has a position, and that its plugin acknowledged it; null = not (or no longer known). */

@@ -24,7 +24,7 @@ export const pushEntries = sqliteTable(
   },
   (table) => [
     index("push_entries_by_lane").on(table.lane, table.id),
-    index("push_entries_by_seq").on(table.lane, table.seq),
+    index("push_entries_by_place").on(table.lane, table.stream, table.seq),
     index("push_entries_unplaced").on(table.heldUntil).where(sql`seq IS NULL`),
   ],
 );

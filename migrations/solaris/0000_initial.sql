@@ -375,7 +375,7 @@ CREATE TABLE `push_entries` (
 
 CREATE UNIQUE INDEX `push_entries_token_unique` ON `push_entries` (`token`);
 CREATE INDEX `push_entries_by_lane` ON `push_entries` (`lane`,`id`);
-CREATE INDEX `push_entries_by_seq` ON `push_entries` (`lane`,`seq`);
+CREATE INDEX `push_entries_by_place` ON `push_entries` (`lane`,`stream`,`seq`);
 CREATE INDEX `push_entries_unplaced` ON `push_entries` (`held_until`) WHERE seq IS NULL;
 CREATE TABLE `quarantine` (
 	`id` integer PRIMARY KEY AUTOINCREMENT NOT NULL,

@@ -84,12 +84,12 @@ export async function newestSeq(db: Db): Promise<number> {
 }
 
 function readEntries(db: Db, scope: MessageScope, after: Cursor, limit: number): Promise<EntryRow[]> {
-  const { sql, params } = inScope(scope);
+  const within = inScope(scope);
   return db.read<EntryRow>(
     `SELECT r.seq, r.lane, n.agent_id AS agentId, n.plugin, r.generation, r.first, r.at, r.items
       FROM received r JOIN lanes n ON n.id = r.lane
-      WHERE ${["(r.seq > ? OR (r.seq = ? AND r.count > ?))", ...sql].join(" AND ")} ORDER BY r.seq LIMIT ?`,
-    [after.seq, after.seq, after.index + 1, ...params, limit],
+      WHERE ${["(r.seq > ? OR (r.seq = ? AND r.count > ?))", ...within.map(({ sql }) => sql)].join(" AND ")} ORDER BY r.seq LIMIT ?`,
+    [after.seq, after.seq, after.index + 1, ...within.flatMap(({ params }) => params), limit],
   );
 }
 
