@@ -67,6 +67,7 @@ export async function serveGateway(parts: OwnGatewayParts): Promise<OwnGateway> 
       },
       solaris: (request) => solaris.fetch(request),
       broker,
+      relayMessages: broker, // there is no other replica
       clock: systemClock,
       random: systemRandom,
       log,

@@ -1,6 +1,6 @@
 /** Builds a Nexus from its parts: the only file that knows all of them. */
 
-import type { Broker } from "#lib/broker";
+import type { Broker, PlainMessages } from "#lib/broker";
 import { type Clock, type Random, sleep } from "#lib/clock";
 import type { CryptoSuite } from "#lib/crypto";
 import { asFault, Fault } from "#lib/fault";
@@ -12,6 +12,8 @@ import { EnrollmentDoor } from "./enroll/enrollment-door.ts";
 import { type GatewayMetrics, gatewayMetrics } from "./gateway-metrics.ts";
 import { HeapTidy } from "./heap-tidy.ts";
 import { type Health, httpApp, managementApp } from "./http-app.ts";
+import { RelaySwitch } from "./relay/relay-switch.ts";
+import { RemotePairs } from "./relay/remote-pairs.ts";
 import { fraction, Replica } from "./replica/replica.ts";
 import { RevocationList } from "./replica/revocation-list.ts";
 import { revocationSources } from "./replica/revocation-sources.ts";
@@ -47,6 +49,8 @@ export interface NexusParts {
   /** How requests reach Solaris: `fetch`, or the control app itself in the single-machine form. */
   readonly solaris: SolarisFetch;
   readonly broker: Broker;
+  /** What replicas relay to one another: a connection of its own, so that it never holds delivery up. */
+  readonly relayMessages: PlainMessages;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -149,6 +153,22 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     openingsPending: () => openings.pending,
     admissionPerSecond: () => admission.perSecond,
   });
+  const relay: RelaySwitch = new RelaySwitch({
+    clock,
+    log: log.child("relay"),
+    solaris,
+    sessionOf: (agentId) => registry.sessionOf(agentId),
+    remote: (offer, own) => remotePairs.open(offer, own),
+  });
+  const remotePairs = new RemotePairs({
+    broker,
+    messages: parts.relayMessages,
+    clock,
+    random,
+    log: log.child("relay"),
+    replica: replica.identifier,
+    offered: (offer) => relay.offered(offer),
+  });
   const sessionParts: SessionParts = {
     suite,
     clock,
@@ -159,6 +179,7 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     presence,
     revocations,
     metrics,
+    relay,
     authority: () => replica.authority.identity,
   };
   const tidy = new HeapTidy(clock, parts.collectGarbage ?? (() => undefined));
@@ -251,6 +272,7 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     registry.endAll("draining");
     await registry.drained();
     for (const end of unlisten) end();
+    remotePairs[Symbol.dispose]();
     stopSweep();
     tidy[Symbol.dispose]();
     watch[Symbol.dispose]();

@@ -1,4 +1,4 @@
-import { natsBroker } from "#lib/broker";
+import { natsBroker, natsMessages } from "#lib/broker";
 import { chooseSuite } from "#lib/crypto";
 import { makeLog } from "#lib/log";
 import { collectGarbage, consoleLogSink, onSignal, serveHttp, systemClock, systemRandom } from "#lib/runtime";
@@ -14,7 +14,7 @@ export async function serve(config: NexusConfig, version: string): Promise<void>
   const ended = new Promise<void>((resolve) => {
     onSignal(["SIGTERM", "SIGINT"], () => resolve());
   });
-  await using broker = await natsBroker({
+  const nats = {
     servers: url.split(",").map((server) => server.trim()),
     name: `nexus ${config.gateway.hostname}`,
     clock: systemClock,
@@ -22,11 +22,14 @@ export async function serve(config: NexusConfig, version: string): Promise<void>
     log: log.child("broker"),
     ...(user === undefined ? {} : { user }),
     ...(password === undefined ? {} : { password }),
-  });
+  };
+  await using broker = await natsBroker(nats);
+  await using relayMessages = await natsMessages({ ...nats, name: `${nats.name} relay` });
   await using nexus = await createNexus({
     config: config.gateway,
     solaris: fetch,
     broker,
+    relayMessages,
     clock: systemClock,
     random: systemRandom,
     log,

@@ -10,7 +10,9 @@ import {
   digestAnswerSchema,
   enrollAnswerSchema,
   type RefreshAnswer,
+  type RelayAnswer,
   refreshAnswerSchema,
+  relayAnswerSchema,
   revocationsAnswerSchema,
   type StartAnswer,
   startAnswerSchema,
@@ -38,6 +40,8 @@ export interface SolarisClient {
   /** Fault `displaced` when a newer epoch of the slot is ready already. */
   ready(session: SessionKey): Promise<void>;
   refresh(session: SessionKey, chain: Uint8Array | undefined): Promise<RefreshAnswer>;
+  /** Whose node `to` is, when the session's agent may have a wire to it. Faults `not_found`, `forbidden`. */
+  relay(session: SessionKey, to: string): Promise<RelayAnswer>;
   revocations(): Promise<z.infer<typeof revocationsAnswerSchema>>;
   enroll(request: { request: string; address: string }): Promise<string>;
   authority(): Promise<Bytes>;
@@ -84,6 +88,7 @@ export function solarisClient(options: { url: string; gatewayKey: string; fetch:
     },
     refresh: (session, chain) =>
       call("POST", "refresh", { ...session, ...(chain ? { chain: base64url(chain) } : {}) }, refreshAnswerSchema),
+    relay: (session, to) => call("POST", "relay", { ...session, to }, relayAnswerSchema),
     revocations: () => call("GET", "revocations", undefined, revocationsAnswerSchema),
     enroll: async (request) => (await call("POST", "enroll", request, enrollAnswerSchema)).answer,
     authority: async () => bytesOf((await call("GET", "authority", undefined, authorityAnswerSchema)).authority),

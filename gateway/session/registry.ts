@@ -17,6 +17,8 @@ const slots = [0, 1] as const;
 export interface Registered {
   readonly key: SessionKey;
   readonly identifier: string;
+  /** ms since 1970 */
+  readonly sinceMs: number;
   readonly open: boolean;
   end(code: FaultCode): void;
   goaway(): void;
@@ -88,6 +90,16 @@ export class Registry<Item extends Registered = Registered> {
   /** There may be something new for every agent: hints were lost. */
   async hintAll(): Promise<void> {
     await this.#each((session) => session.deliverOrders());
+  }
+
+  /** The newest session of an agent that data may flow in. */
+  sessionOf(agentId: string): Item | undefined {
+    let newest: Item | undefined;
+    for (const slot of slots) {
+      const session = this.#bySlot.get(placeOf({ agentId, slot }));
+      if (session?.open && (newest === undefined || session.sinceMs > newest.sinceMs)) newest = session;
+    }
+    return newest;
   }
 
   /** Ends all sessions of an agent. */

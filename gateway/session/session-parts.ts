@@ -4,6 +4,7 @@ import type { CryptoSuite } from "#lib/crypto";
 import type { VerifiedIdentity } from "#lib/identity";
 import type { Log } from "#lib/log";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
+import type { RelaySwitch } from "../relay/relay-switch.ts";
 import type { RevocationList } from "../replica/revocation-list.ts";
 import type { SolarisClient } from "../replica/solaris-client.ts";
 import type { Presence } from "./presence.ts";
@@ -20,6 +21,7 @@ export interface SessionParts {
   readonly presence: Presence;
   readonly revocations: RevocationList;
   readonly metrics: GatewayMetrics;
+  readonly relay: Pick<RelaySwitch, "open">;
   /** The authority as the replica knows it now. */
   authority(): VerifiedIdentity;
 }

@@ -1,5 +1,6 @@
 import { fromBase64url } from "#lib/bytes";
-import { asFault, Fault, type FaultCode } from "#lib/fault";
+import { asFault, Fault, type FaultCode, isFaultCode } from "#lib/fault";
+import { relayOpensBurst, relayOpensPerSecond } from "#lib/limits";
 import { type Link, type MessageStream, type MuxStream, messageStream } from "#lib/link";
 import {
   type ControlDown,
@@ -11,10 +12,13 @@ import {
 } from "#lib/session";
 import { DownBridge } from "../bridge/down-bridge.ts";
 import { UpBridge } from "../bridge/up-bridge.ts";
+import type { RelayRequest, RelaySession } from "../relay/relay-switch.ts";
+import { TunnelRelays } from "../relay/tunnel-relays.ts";
 import type { Appointment } from "../replica/replica.ts";
 import type { PublishedList } from "../replica/revocation-list.ts";
 import { bytesOf, type SessionKey } from "../replica/solaris-client.ts";
 import type { Grant } from "../tunnel/opening.ts";
+import { TokenBucket } from "../tunnel/token-bucket.ts";
 import { Orders } from "./orders.ts";
 import type { SessionParts } from "./session-parts.ts";
 
@@ -25,7 +29,7 @@ const expected: Readonly<Record<State, readonly ControlUp["type"][]>> = {
   greeting: ["hello"],
   welcomed: ["ready"],
   readying: [],
-  open: ["refresh", "health"],
+  open: ["refresh", "health", "relay-open", "relay-accept", "relay-close"],
   ended: [],
 };
 
@@ -36,7 +40,7 @@ const endingCodes: ReadonlySet<FaultCode> = new Set(["revoked", "suspended", "li
 const openingTimeoutMs = 20_000;
 
 /** One agent's tunnel that ends here: control stream, lanes, state (PROTOCOL §6). Holds no timer of its own. */
-export class Session {
+export class Session implements RelaySession {
   readonly key: SessionKey;
   readonly customerId: string;
   readonly identifier: string;
@@ -57,6 +61,9 @@ export class Session {
   #down: DownBridge | undefined;
   #up: UpBridge | undefined;
   #orders: Orders | undefined;
+  /** Made at the first use: most sessions of a replica relay nothing. */
+  #relays: TunnelRelays | undefined;
+  #relayOpens: TokenBucket | undefined;
 
   constructor(parts: SessionParts, link: Link, grant: Grant, address: string) {
     const { agentId, slot, epoch } = grant;
@@ -72,12 +79,24 @@ export class Session {
     this.#listSent = link.peer.credential.revocations;
     parts.registry.add(this);
     link.onStream((stream) => this.#stream(stream));
+    link.onRelay((message) => this.#relayed(() => this.relays.take(message)));
     void link.closed.then((fault) => this.#ended(fault.code));
   }
 
   /** Whether data may flow. */
   get open(): boolean {
     return this.#state === "open";
+  }
+
+  /** The wires that are relayed over this tunnel. */
+  get relays(): TunnelRelays {
+    const link = this.#link;
+    this.#relays ??= new TunnelRelays({
+      send: (message) => this.send(message),
+      sendRelay: (message) => link.sendRelay(message),
+      dropRelay: (id) => link.dropRelay(id),
+    });
+    return this.#relays;
   }
 
   /** What the digest says of it. */
@@ -178,6 +197,15 @@ export class Session {
       case "refresh":
         await this.#refresh(message.chain);
         break;
+      case "relay-open":
+        this.#openRelay(message);
+        break;
+      case "relay-accept":
+        this.relays.accept(message.relay);
+        break;
+      case "relay-close":
+        this.relays.close(message.relay, isFaultCode(message.code) ? message.code : "closed");
+        break;
     }
   }
 
@@ -228,6 +256,23 @@ export class Session {
     }
   }
 
+  #openRelay(message: RelayRequest): void {
+    const now = this.#parts.clock.monotonic();
+    this.#relayOpens ??= new TokenBucket(relayOpensPerSecond, relayOpensBurst, now);
+    if (this.#relayOpens.take(now)) void this.#parts.relay.open(this, message);
+    else this.send({ type: "relay-refused", request: message.request, code: "limited" });
+  }
+
+  /** A message beside the channel: before the session is open none has a place. */
+  #relayed(take: () => void): void {
+    try {
+      if (this.#state !== "open") throw new Fault("bad_request", "relayed before the session is open");
+      take();
+    } catch (error) {
+      this.failed(error);
+    }
+  }
+
   #is(state: State): boolean {
     return this.#state === state; // a method: what awaits between may have changed it
   }
@@ -244,6 +289,7 @@ export class Session {
     if (this.#state === "ended") return;
     const wasReady = this.#state === "open";
     this.#state = "ended";
+    this.#relays?.lost("wire_lost");
     this.#orders?.close();
     this.#up?.close();
     const lanesClosed = this.#down?.close() ?? Promise.resolve();

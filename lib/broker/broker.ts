@@ -44,8 +44,14 @@ export type ValueName =
   | { readonly kind: "node"; readonly replica: string }
   | { readonly kind: "agent"; readonly agent: string; readonly slot: 0 | 1 };
 
-/** Plain messages: at most once, to whoever listens now. `session` concerns one agent's sessions, `gateways` every Nexus. */
-export type Topic = { readonly kind: "session"; readonly agent: string } | { readonly kind: "gateways" };
+/**
+ * Plain messages: at most once, to whoever listens now. `session` concerns one agent's sessions, `gateways` every Nexus, `relay` what
+ * one replica of Nexus is to pass on to its tunnels.
+ */
+export type Topic =
+  | { readonly kind: "session"; readonly agent: string }
+  | { readonly kind: "gateways" }
+  | { readonly kind: "relay"; readonly replica: string };
 
 /** What can be listened to; `*` = of every agent or replica. */
 export type Heard =

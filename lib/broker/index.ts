@@ -23,4 +23,5 @@ export type {
 export { type BrokerConfigOptions, brokerConfig, type ConfigSecret } from "./broker-config.ts";
 export { type EmbeddedBrokerOptions, embeddedBroker } from "./embedded/embedded-broker.ts";
 export { type NatsBrokerOptions, natsBroker } from "./nats/nats-broker.ts";
+export { natsMessages, type PlainMessages } from "./nats/nats-messages.ts";
 export type { StreamSizes } from "./nats/stream-settings.ts";

@@ -28,7 +28,8 @@ export function subjectOf(to: Destination | ValueName | Topic | Source): string 
     case "session":
       return `${to.kind}.${token(to.agent)}`;
     case "node":
-      return `node.${token(to.replica, longName)}`;
+    case "relay":
+      return `${to.kind}.${token(to.replica, longName)}`;
     case "agent":
       return `agent.${token(to.agent)}.${to.slot}`;
     case "revocations":

@@ -25,6 +25,7 @@ const rows = {
   unavailable: { scope: "passing", retry: true, status: 503, text: "Not available now." },
   timeout: { scope: "passing", retry: true, status: 504, text: "No answer in time." },
   lane_full: { scope: "passing", retry: true, status: 503, text: "The queue of this plugin is full." },
+  offline: { scope: "passing", retry: true, status: 503, text: "The node is not connected." },
   draining: { scope: "passing", retry: true, status: 503, text: "Shutting down." },
   disk_full: { scope: "operator", retry: true, status: 507, text: "The disk is full." },
   database: { scope: "operator", retry: true, status: 503, text: "The database did not answer as it should." },

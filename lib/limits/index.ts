@@ -54,6 +54,21 @@ export const wireEarlyBytesMax = 256 * KiB;
 export const wireMessageBytesMax = 5 + 9 + noiseMessageBytesMax;
 export const connectTimeoutMs = 15_000;
 
+// Relay (PROTOCOL §7)
+/** What one pair may have waiting in one direction: the credit of its streams, and an eighth for control frames and headers. */
+export const relayQueueBytesMax = linkCreditMax + 1 * MiB;
+/** What all pairs of one tunnel may have waiting for it. */
+export const relayTunnelBytesMax = 64 * MiB;
+/** What a waiting message costs beside its bytes. */
+export const relayMessageCostBytes = 128;
+/** Pairs of one tunnel, those that are being opened included. */
+export const relaysPerTunnelMax = 1_024;
+/** Wires that one tunnel asks for a second, and at once: each costs Solaris a look. */
+export const relayOpensPerSecond = 20;
+export const relayOpensBurst = 128;
+/** A wire that is asked for is there, or refused with a code, within this. */
+export const relayOpenTimeoutMs = 1_800;
+
 // Heartbeat: a dead path is noticed within 15 s.
 export const pingIntervalMs = 5_000;
 export const pingTimeoutMs = 10_000;
@@ -161,4 +176,6 @@ if (streamsPerLinkMax * streamInitialCreditBytes > linkCreditMax / 2)
   throw new RangeError("new streams must leave half of the link's credit to those that need more");
 if (unackedBytesMax > wireBufferedBytesMax / 2)
   throw new RangeError("what is unacknowledged must fit the wire's queue");
+if (unackedBytesMax > relayQueueBytesMax)
+  throw new RangeError("what a node may have under way must fit what Nexus holds of a pair");
 if (streamCreditBytes > linkCreditMax) throw new RangeError("one stream must fit its link's credit");

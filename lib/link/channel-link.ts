@@ -7,6 +7,7 @@ import { type Log, silentLog } from "#lib/log";
 import { goawayPlaintext, Mux, type MuxStream, type RoundTrips } from "#lib/mux";
 import { closeCode, type Wire } from "#lib/wire";
 import type { Link, LinkOptions, PeerRenewal } from "./link.ts";
+import { RelayOutbox, relayHeaderBytes } from "./relay-outbox.ts";
 import { StreamIntake } from "./stream-intake.ts";
 
 /** Records being sealed at a time: enough to keep Web Crypto's threads busy. */
@@ -43,6 +44,8 @@ export class ChannelLink implements Link {
   #pumping = false;
   #onGoaway: (code: string) => void = () => undefined;
   #onRelay: ((message: Bytes) => void) | undefined;
+  /** Made at the first relayed message: most links of a gateway have none. */
+  #relayed: RelayOutbox | undefined;
 
   private constructor(wire: Wire, established: Established, initiator: boolean, options: LinkOptions) {
     this.#wire = wire;
@@ -95,8 +98,10 @@ export class ChannelLink implements Link {
   take(message: Bytes): void {
     if (this.#fault !== undefined) return;
     if (message[0] === messageKind.record) this.#opener?.open(message);
-    else if (message[0] === messageKind.relay && this.#onRelay !== undefined) this.#onRelay(message);
-    else this.#fail(new Fault("malformed", "a message that has no place in a channel"));
+    else if (message[0] === messageKind.relay && this.#onRelay !== undefined && message.length > relayHeaderBytes) {
+      this.#mux.receivedBeside(message.length);
+      this.#onRelay(message);
+    } else this.#fail(new Fault("malformed", "a message that has no place in a channel"));
   }
 
   /** The wire's end. What came before it is read first: it may say why. */
@@ -126,16 +131,23 @@ export class ChannelLink implements Link {
     this.#onRelay = handler;
   }
 
-  sendRelay(message: Bytes): void {
+  sendRelay(message: Bytes, lent = false): void {
     if (this.#fault !== undefined) throw this.#fault;
-    if (message[0] !== messageKind.relay) throw new RangeError("not a relay message");
-    try {
-      this.#wire.send(message);
-    } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      this.#end(error);
-      throw error;
-    }
+    if (message[0] !== messageKind.relay || message.length <= relayHeaderBytes)
+      throw new RangeError("not a relay message");
+    this.#relayed ??= new RelayOutbox({
+      room: () => this.#mux.roomBeside,
+      send: (one) => this.#sendBeside(one),
+    });
+    this.#relayed.send(message, lent);
+  }
+
+  relayQueuedBytes(id: number): number {
+    return this.#relayed?.queuedBytes(id) ?? 0;
+  }
+
+  dropRelay(id: number): void {
+    this.#relayed?.drop(id);
   }
 
   bufferedBytes(): number {
@@ -222,8 +234,28 @@ export class ChannelLink implements Link {
       sealer.seal(plaintext);
       if (plaintext.length > largeBytes && this.#timers.rest === undefined) this.#restLater();
     }
+    if (this.#relayed !== undefined) this.#drainRelayed(this.#relayed);
     if (sealer.inFlight > 0) return;
     if (this.#closing !== undefined && this.#mux.idle) this.#endClose();
+  }
+
+  #drainRelayed(relayed: RelayOutbox): void {
+    try {
+      relayed.drain();
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error; // the link has ended by it
+    }
+  }
+
+  #sendBeside(message: Bytes): void {
+    try {
+      this.#wire.send(message);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#end(error);
+      throw error;
+    }
+    this.#mux.sentBeside(message.length);
   }
 
   /** Gives back what large records were put together in, until there is nothing any more: an idle link is small. */
@@ -276,6 +308,7 @@ export class ChannelLink implements Link {
     this.#cancelTimers();
     this.#intake.stop();
     this.#opener?.end();
+    this.#relayed?.clear();
     this.#mux.end(fault);
     this.#log.debug("link ended", { code: fault.code, peer: this.peer.identity.identifier, reason: fault.message });
     this.#settle(fault);

@@ -6,4 +6,5 @@ export type { MuxStream, RoundTrips } from "#lib/mux";
 export type { Link, LinkOptions, PeerRenewal } from "./link.ts";
 export { type MessageStream, type MessageTaker, messageStream } from "./message-stream.ts";
 export { acceptLink, openLink, refuseWire } from "./open-link.ts";
+export { relayHeaderBytes, writeRelayHeader } from "./relay-outbox.ts";
 export { webStreams } from "./web-streams.ts";

@@ -30,8 +30,16 @@ export interface Link extends AsyncDisposable {
   onGoaway(handler: (code: string) => void): void;
   /** Called with messages of kind 0x03 that come beside the channel; without a handler one ends the link. */
   onRelay(handler: (message: Bytes) => void): void;
-  /** Sends a message of kind 0x03 beside the channel. Throws the link's fault once it has ended. */
-  sendRelay(message: Bytes): void;
+  /**
+   * Sends a message of kind 0x03 beside the channel, behind the channel's own records and no faster than the path takes it; until
+   * then it waits here. `lent`: its bytes are used again once this returns. Throws Fault `limited` when its relay id has more waiting
+   * than `relayQueueBytesMax` (the pair is to be closed; the link goes on), the link's fault once it has ended.
+   */
+  sendRelay(message: Bytes, lent?: boolean): void;
+  /** Bytes that wait for this relay id. */
+  relayQueuedBytes(id: number): number;
+  /** Forgets what waits for this relay id. */
+  dropRelay(id: number): void;
   /** Bytes queued in the wire. */
   bufferedBytes(): number;
   /** Round trips of the last pings, ms. */

@@ -136,6 +136,13 @@ export class Flight {
     }
   }
 
+  /** Whether more may follow beside the channel now: one message may go past the budget, since it can't be cut. */
+  get roomBeside(): boolean {
+    if (this.budgetBytes > 0) return true;
+    this.heldBack();
+    return false;
+  }
+
   /** The number for a ping that is being written. */
   nextPing(): number {
     const number = this.#nextNumber;

@@ -99,6 +99,27 @@ export class Mux {
     return stream;
   }
 
+  /**
+   * Whether a message beside the channel may go now: those share the path with the records, so they share what may be under way,
+   * and a ping never queues behind them for long (DESIGN §8). `wake` tells when it may again.
+   */
+  get roomBeside(): boolean {
+    const room = this.#flight.roomBeside;
+    if (!room && this.#flight.pingDue) this.#events.wake();
+    return room;
+  }
+
+  /** Notes a message of `bytes` that went out beside the channel, before any record that is taken from now on. */
+  sentBeside(bytes: number): void {
+    this.#flight.sent(bytes, bytes, undefined);
+    if (this.#flight.pingDue) this.#events.wake();
+  }
+
+  /** Notes a message of `bytes` that came beside the channel. */
+  receivedBeside(bytes: number): void {
+    this.#flight.received(bytes);
+  }
+
   /** Sends a ping with the next record. */
   ping(): void {
     this.#flight.requestPing();

@@ -6,6 +6,7 @@ import {
   bytesSchema,
   chainSchema,
   codeSchema,
+  identifierSchema,
   idSchema,
   laneNameSchema,
   nameSchema,
@@ -42,6 +43,14 @@ const host = z.strictObject({
   hostname: z.string().max(255),
 });
 
+/** A label between one tunnel and its Nexus: drawn by Nexus, ascending, never used twice (PROTOCOL §7). */
+const relayIdSchema = z.int().min(1).max(0xffff_ffff);
+/** What both ends of an end-to-end channel must know alike (PROTOCOL §6): subprotocols offered, and the initiator's random value. */
+const relayTerms = {
+  offered: z.array(z.string().max(32)).min(1).max(4),
+  binding: z.instanceof(Uint8Array).refine((bytes) => bytes.length === 16, { message: "16 bytes" }),
+};
+
 /** Mercury → Nexus. */
 export const controlUpSchema = z.discriminatedUnion("type", [
   /** First message: what speaks. */
@@ -58,6 +67,12 @@ export const controlUpSchema = z.discriminatedUnion("type", [
     desired: numberSchema,
     plugins: z.array(pluginHealthSchema).max(lanesPerAgentMax),
   }),
+  /** Asks for a wire to another node. Answer: `relay-opened`, or `relay-refused` within 2 s. */
+  z.strictObject({ type: z.literal("relay-open"), request: numberSchema, to: identifierSchema, ...relayTerms }),
+  /** Takes an offered wire. */
+  z.strictObject({ type: z.literal("relay-accept"), relay: relayIdSchema }),
+  /** Gives a wire up, or refuses an offered one: the other node is told the code. */
+  z.strictObject({ type: z.literal("relay-close"), relay: relayIdSchema, code: codeSchema }),
 ]);
 
 /** Nexus → Mercury. */
@@ -91,6 +106,13 @@ export const controlDownSchema = z.discriminatedUnion("type", [
   z.strictObject({ type: z.literal("peer"), credential: statementSchema, authority: chainSchema }),
   /** A newer revocation list, pushed at once. */
   z.strictObject({ type: z.literal("revocations"), statement: statementSchema, authority: chainSchema }),
+  /** The wire that was asked for is there: messages of kind 0x03 with this id. */
+  z.strictObject({ type: z.literal("relay-opened"), request: numberSchema, relay: relayIdSchema }),
+  z.strictObject({ type: z.literal("relay-refused"), request: numberSchema, code: codeSchema }),
+  /** Another node asks for a wire; `from` is what this Nexus says, which the handshake proves. Answer: `relay-accept` or `relay-close`. */
+  z.strictObject({ type: z.literal("relay-offer"), relay: relayIdSchema, from: identifierSchema, ...relayTerms }),
+  /** The other end of a wire is gone, or Nexus has closed it: why. Nothing comes on it any more. */
+  z.strictObject({ type: z.literal("relay-closed"), relay: relayIdSchema, code: codeSchema }),
   /** A request was refused: which, and why. */
   z.strictObject({ type: z.literal("problem"), about: z.string().max(32), code: codeSchema, id: idSchema.optional() }),
 ]);

@@ -73,6 +73,18 @@ export const refreshAnswerSchema = z.strictObject({
   revocations: statementSchema,
 });
 
+/**
+ * `POST /nexus/v1/relay`: may the agent of this session have a wire to the node `to`? 404 `not_found` for a node that is not of its
+ * customer, or none; 403 `forbidden` where no portal joins the two.
+ */
+export const relayRequestSchema = z.strictObject({
+  agentId: nameSchema,
+  slot,
+  epoch: numberSchema,
+  to: identifierSchema,
+});
+export const relayAnswerSchema = z.strictObject({ agentId: nameSchema, customerId: nameSchema });
+
 /** `GET /nexus/v1/revocations`. */
 export const revocationsAnswerSchema = z.strictObject({
   number: numberSchema,
@@ -145,6 +157,7 @@ export const digestAnswerSchema = z.strictObject({
 
 export type StartAnswer = z.infer<typeof startAnswerSchema>;
 export type AuthorizeAnswer = z.infer<typeof authorizeAnswerSchema>;
+export type RelayAnswer = z.infer<typeof relayAnswerSchema>;
 export type RefreshAnswer = z.infer<typeof refreshAnswerSchema>;
 export type Digest = z.infer<typeof digestSchema>;
 export type DigestAnswer = z.infer<typeof digestAnswerSchema>;

@@ -1,4 +1,4 @@
-/** Whole binary messages to one peer: WebSocket of both sides, and a pair in memory. Layer 3. */
+/** Whole binary messages to one peer: WebSocket of both sides, a relayed one, and a pair in memory. Layer 3. */
 export { closeCode } from "./close-code.ts";
 export {
   type MemoryWireOptions,
@@ -7,6 +7,7 @@ export {
   type Passage,
   type Path,
 } from "./memory-wire.ts";
+export { type RelayedPort, RelayedWire } from "./relayed-wire.ts";
 export { type ServerSocket, type ServerSocketReceiver, serverWire } from "./socket-wire.ts";
 export {
   connectWebSocket,

@@ -54,6 +54,8 @@ export class FakeSolaris {
   down = false;
   /** Named in the answer to every digest. */
   ending: { agentId: string; code: string }[] = [];
+  /** Pairs of agents that a portal joins, as `a b` in both orders; null = any two of one customer. */
+  joined: ReadonlySet<string> | null = null;
   number = 1;
   revoked: string[] = [];
   readonly #suite: CryptoSuite;
@@ -175,6 +177,13 @@ export class FakeSolaris {
         if (agent.refuse !== undefined) throw new Fault(agent.refuse);
         const { statement, authority } = await this.revocations();
         return Response.json({ credential: await this.agentCredential(agent), authority, revocations: statement });
+      }
+      case "relay": {
+        const from = this.#agent(body.agentId);
+        const to = this.agents.get(body.to);
+        if (to === undefined || to.customerId !== from.customerId) throw new Fault("not_found");
+        if (this.joined !== null && !this.joined.has(`${from.agentId} ${to.agentId}`)) throw new Fault("forbidden");
+        return Response.json({ agentId: to.agentId, customerId: to.customerId });
       }
       case "revocations":
         return Response.json(await this.revocations());

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Broker, embeddedBroker } from "#lib/broker";
+import { type Broker, embeddedBroker, type PlainMessages } from "#lib/broker";
 import { type CryptoSuite, webSuite } from "#lib/crypto";
 import { type Log, silentLog } from "#lib/log";
 import { migrate, openDatabase, serveHttp, systemClock, systemRandom } from "#lib/runtime";
@@ -44,6 +44,8 @@ export interface TestNexus extends AsyncDisposable {
 export interface NexusOptions {
   readonly solaris: FakeSolaris;
   readonly broker: Broker;
+  /** Default: the broker's. */
+  readonly relayMessages?: PlainMessages;
   readonly settings?: Partial<GatewaySettings>;
   readonly log?: Log;
   readonly suite?: CryptoSuite;
@@ -73,6 +75,7 @@ export async function startNexus(options: NexusOptions): Promise<TestNexus> {
     },
     solaris: solaris.fetch,
     broker,
+    relayMessages: options.relayMessages ?? broker,
     clock: systemClock,
     random: systemRandom,
     log,
