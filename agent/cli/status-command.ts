@@ -18,8 +18,10 @@ function text(status: AgentStatus, now: number): string {
   const why = tunnel.code === undefined ? "" : `: ${tunnel.reason ?? tunnel.code} (${tunnel.code})`;
   const next = tunnel.nextTryAt === undefined ? "" : `, next try in ${duration(Math.max(0, tunnel.nextTryAt - now))}`;
   const ping = tunnel.rttMs === undefined ? "" : `, ping ${tunnel.rttMs.toFixed(1)} ms`;
+  const state = tunnel.state === "online" || tunnel.state === "stopped" ? tunnel.state : "offline";
+  const doing = tunnel.state === "connecting" ? ", connecting now" : next;
   const lines = [
-    `${tunnel.state} for ${duration(now - tunnel.since)}${why}${next}${ping}`,
+    `${state} for ${duration(now - tunnel.since)}${why}${doing}${ping}`,
     `  agent       ${status.agentId ?? "not enrolled"}`,
     `  identity    ${status.identifier ?? "none"}`,
     `  gateway     ${status.gateway ?? "none"}`,

@@ -19,7 +19,8 @@ export interface ReadRefusal {
 
 /** What each refusal means to whoever runs the agent, and what to do. */
 const meanings: Partial<Record<FaultCode, string>> = {
-  revoked: "this agent was revoked in the cloud; ask for a new token, then mercury leave --yes and mercury enroll",
+  revoked:
+    "this agent was revoked in the cloud and its identity is worth nothing any more; ask for a new token, then `mercury leave --yes` and `mercury enroll`",
   suspended: "the customer's licence is suspended; nothing is lost, it goes on when the cloud lifts it",
   licence_expired: "the customer's licence is not valid now; nothing is lost, it goes on when it is renewed",
   copied: "another copy of this agent's store was seen; the cloud's operator decides which one stays",

@@ -1,13 +1,12 @@
 import type { Cancel } from "#lib/clock";
-import { backOffMs } from "#lib/delivery";
 import { asFault, Fault, type FaultCode } from "#lib/fault";
 import type { Link } from "#lib/link";
 import { RefusedOpening } from "./open-tunnel.ts";
-import { unverifiedDelayMsMax } from "./refusal.ts";
+import { type ReadRefusal, unverifiedDelayMsMax } from "./refusal.ts";
+import { retryDelayMs } from "./retry.ts";
 import { Session, type SessionParts } from "./session.ts";
 import { type TunnelEvent, type TunnelState, tunnelTransitions } from "./tunnel-state.ts";
 
-const retryRange = { firstMs: 1_000, maxMs: 60_000 };
 /** A session that held this long proves the way: the back-off begins anew. */
 const stableMs = 60_000;
 /** A goaway reaches many agents at once: each leaves at a random time within this. */
@@ -25,7 +24,7 @@ export interface TunnelParts extends SessionParts {
 /** How the tunnel stands, for `mercury status`. */
 export interface TunnelStatus {
   readonly state: "online" | "connecting" | "waiting" | "stopped";
-  /** ms since 1970 */
+  /** ms since 1970: since when it is online, or is not, however often it was tried. */
   readonly since: number;
   /** What ended or refused the last try; absent while online. */
   readonly code?: FaultCode;
@@ -110,8 +109,8 @@ export class Tunnel implements AsyncDisposable {
     const next = tunnelTransitions[this.#state][event];
     if (next === undefined) return undefined;
     if (next !== this.#state) {
-      const shown = (state: TunnelState) => (state === "moving" ? "online" : state);
-      if (shown(next) !== shown(this.#state)) this.#since = this.#parts.clock.now();
+      const isOnline = (state: TunnelState) => state === "online" || state === "moving";
+      if (isOnline(next) !== isOnline(this.#state)) this.#since = this.#parts.clock.now();
       this.#state = next;
       this.#parts.onChange?.();
     }
@@ -178,34 +177,40 @@ export class Tunnel implements AsyncDisposable {
     this.#fault = fault;
     if (clock.monotonic() - this.#sessionSinceMs >= stableMs) this.#attempt = 0;
     log.warn("offline", { code: fault.code, reason: fault.message });
-    if (this.#step("lost") === "waiting") this.#wait(undefined);
+    if (this.#step("lost") === "waiting") this.#wait(this.#backOff(undefined));
   }
 
   #failed(error: unknown): void {
-    const { clock, log } = this.#parts;
+    const { log } = this.#parts;
     const refusal = error instanceof RefusedOpening ? error.refusal : undefined;
     const fault = refusal?.fault ?? asFault(error, "internal");
     if (this.#session === undefined) this.#fault = fault;
-    log.warn("not connected", { code: fault.code, reason: fault.message });
-    if (this.#step("failed") === "online") {
-      this.#later(refusal?.retryAfterMs ?? this.#backOff(), () => this.#leave());
-      return;
-    }
-    // A clock that Solaris' own time has just corrected is worth a try at once; the same refusal again is not.
-    const mended = refusal?.answer !== undefined && fault.code === "clock" && !this.#corrected && clock.offsetMs !== 0;
-    this.#corrected ||= mended;
-    this.#wait(mended ? atOnceMs : refusal?.retryAfterMs);
+    const delayMs = this.#delayMs(fault, refusal);
+    const nextTryInMs = Math.round(delayMs);
+    log.warn("not connected", { code: fault.code, reason: fault.message, nextTryInMs });
+    if (this.#step("failed") === "online") this.#later(delayMs, () => this.#leave());
+    else this.#wait(delayMs);
   }
 
-  /** `toldMs` replaces the back-off, and does not raise it. */
-  #wait(toldMs: number | undefined): void {
-    const delayMs = toldMs === undefined ? this.#backOff() : toldMs * (0.9 + 0.2 * this.#fraction());
+  #delayMs(fault: Fault, refusal: ReadRefusal | undefined): number {
+    // A clock that Solaris' own time has just corrected is worth a try at once; the same refusal again is not.
+    const corrected = refusal?.answer !== undefined && fault.code === "clock" && this.#parts.clock.offsetMs !== 0;
+    const mended = corrected && !this.#corrected && this.#session === undefined;
+    this.#corrected ||= mended;
+    const toldMs = mended ? atOnceMs : refusal?.retryAfterMs;
+    if (toldMs === undefined) return this.#backOff(refusal);
+    // What is told replaces the back-off, and does not raise it.
+    const delayMs = toldMs * (0.9 + 0.2 * this.#fraction());
+    return refusal?.answer?.retryAfterMs == null ? Math.min(unverifiedDelayMsMax, delayMs) : delayMs;
+  }
+
+  #wait(delayMs: number): void {
     this.#nextTryAt = this.#parts.clock.now() + delayMs;
     this.#later(delayMs, () => this.#due());
   }
 
-  #backOff(): number {
-    return Math.min(unverifiedDelayMsMax, backOffMs(this.#attempt++, retryRange, this.#fraction()));
+  #backOff(refusal: ReadRefusal | undefined): number {
+    return retryDelayMs(this.#attempt++, refusal, this.#fraction());
   }
 
   #later(delayMs: number, act: () => void): void {

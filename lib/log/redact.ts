@@ -5,7 +5,8 @@ const SECRET_FIELD =
 const SECRET_TEXT = [
   /\b[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+){0,2}\b(?=.{0}|$)/g,
   /\b(mercury|nexus|solaris|licence)_[A-Za-z0-9_-]{20,}/g,
-  /\b(Basic|Bearer|Mercury)\s+[A-Za-z0-9._~+/=-]{6,}/gi,
+  /\b(Basic|Bearer)\s+[A-Za-z0-9._~+/=-]{6,}/gi,
+  /\bMercury\s+[A-Za-z0-9._-]{20,}/gi, // longer than a word: `mercury enroll` is something to do
   /(?<=\/\/[^/\s:@]*:)[^/\s@]+(?=@)/g,
 ];
 
