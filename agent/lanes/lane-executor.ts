@@ -107,7 +107,7 @@ export class LaneExecutor implements AsyncDisposable {
         const entry = await lane.inbox.next();
         if (entry !== undefined) await this.#entry(entry);
         else {
-          await this.#progress.flush();
+          await this.#progress.rest();
           await this.#untilNudged();
         }
       } catch (error) {

@@ -75,6 +75,11 @@ export class LaneProgress {
     return done;
   }
 
+  /** The lane has nothing to do now: what no write is on its way for is written. */
+  async rest(): Promise<void> {
+    if (!this.#scheduled) await this.flush();
+  }
+
   /** Resolves when the mark is on disk. */
   async flush(): Promise<void> {
     if (this.#mark !== this.#written || this.#inbox.left.calling) await this.write();

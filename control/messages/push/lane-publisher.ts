@@ -17,9 +17,12 @@ export interface EntrySteps {
   reserve(lane: Lane, batch: readonly Queued[]): Promise<(() => Promise<void>) | undefined>;
 }
 
+/** So many waiting messages are worth an entry of their own: their rows are written while the entry before is published. */
+const ownEntryMin = 64;
+
 /**
- * One lane's way to the broker: an idle lane goes at once; while one entry is published, the rows of the next are written, and
- * what comes meanwhile gathers behind it. One publish is in flight, in the order of the calls.
+ * One lane's way to the broker: an idle lane goes at once; what comes while an entry is on its way gathers for the next, whose rows are
+ * written during the publish when much has gathered. One publish is in flight, in the order of the calls.
  */
 export class LanePublisher {
   readonly #lane: Lane;
@@ -57,6 +60,7 @@ export class LanePublisher {
 
   async #reserveAll(): Promise<void> {
     while (this.#queue.length > 0) {
+      if (this.#queue.length < ownEntryMin) await this.#publishing;
       const batch = this.#queue.splice(0, nextEntryLength(this.#queue));
       const publish = await this.#steps.reserve(this.#lane, batch);
       await this.#publishing;

@@ -140,7 +140,9 @@ describe("a broker that refuses", () => {
       },
     });
     const item = { body: utf8("x"), key: "k" };
-    const both = [pusher.push(lane, [item]), pusher.push(lane, [item])];
+    // So many follow the second that its rows are written while the first is being published.
+    const others = Array.from({ length: 64 }, () => ({ body: utf8("y") }));
+    const both = [pusher.push(lane, [item]), pusher.push(lane, [item, ...others])];
     const rows = "SELECT id FROM push_entries WHERE lane = ?";
     await eventually("both wait", async () => (await replica.deps.db.read(rows, [lane.id])).length === 2);
     held.resolve();
