@@ -32,7 +32,13 @@ import { startJobs } from "./jobs.ts";
 import { messageMetrics } from "./messages/index.ts";
 import { openMessaging } from "./messaging.ts";
 import type { SolarisMetrics } from "./metrics.ts";
-import { endSilentReplicas, monitoringNexusRoutes, monitoringRoutes, warnOfFailures } from "./monitoring/index.ts";
+import {
+  endSilentReplicas,
+  monitoringNexusRoutes,
+  monitoringRoutes,
+  warnOfFailures,
+  watchBrokerUsage,
+} from "./monitoring/index.ts";
 import { makeNexusApi } from "./nexus-api.ts";
 import { openingNexusRoutes, openingRoutes } from "./openings/index.ts";
 import type { Retention } from "./retention/index.ts";
@@ -55,6 +61,8 @@ export interface SolarisParts {
   readonly retention: Retention;
   /** Whether connector types for tests and benchmarks may be configured. */
   readonly testConnectors: boolean;
+  /** Whether what was received is published at the broker as events too. Default false. */
+  readonly publishEvents?: boolean;
   /** Names this replica to the others. */
   readonly replica: string;
 }
@@ -86,7 +94,7 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
   const revocations = await openRevocations({ db, audit, authority, broker, clock, log: log.child("revocations") });
   const issueCredential = makeIssueCredential({ authority, revocations, clock, random });
 
-  const { retention, replica, testConnectors } = parts;
+  const { retention, replica, testConnectors, publishEvents = false } = parts;
   const messaging = await openMessaging({
     ...slices,
     log: log.child("messages"),
@@ -96,6 +104,7 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
     replica,
     metrics: messageMetrics(metrics.registry, db),
     testConnectors,
+    publishEvents,
   });
   const { identityChanged, desiredNumber } = messaging;
 
@@ -148,9 +157,11 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
     await checkpoint();
     await messaging.signAnew();
   };
+  const brokerUsage = watchBrokerUsage({ ...slices, broker, log: log.child("broker") }, metrics.registry);
   const jobs = startJobs({ clock, log: log.child("jobs") }, [
     { name: "silent replicas", everyMs: 5_000, run: () => endSilentReplicas(slices) },
     { name: "failure warnings", everyMs: 60_000, run: () => warnOfFailures(slices) },
+    { name: "broker usage", everyMs: 10_000, run: () => brokerUsage.look() },
     { name: "authority", everyMs: 1_000, run: () => authority.look() },
     { name: "authority rotation", everyMs: 2_000, run: () => finishRotation(rotation, signAnew) },
     { name: "revocation list", everyMs: 5_000, run: () => revocations.push() },

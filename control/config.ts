@@ -45,6 +45,8 @@ export interface SolarisConfig {
   readonly nats:
     | { readonly servers: readonly string[]; readonly user: string | undefined; readonly password: string | undefined }
     | undefined;
+  /** Whether what was received is published at the broker as events too, for other cloud services. */
+  readonly publishEvents: boolean;
   readonly gateway: OwnGatewayConfig;
   readonly retention: Retention;
   readonly logLevel: LogLevel;
@@ -100,6 +102,11 @@ export const variables = [
   { name: "SOLARIS_NATS_USER", text: "user at NATS" },
   { name: "SOLARIS_NATS_PASSWORD", text: "password at NATS" },
   { name: "SOLARIS_NATS_PASSWORD_FILE", text: "file that holds the password at NATS" },
+  {
+    name: "SOLARIS_PUBLISH_EVENTS",
+    text: "yes = publish what was received as events at the broker too (stream EVENTS; broker-config --events makes their reader)",
+    fallback: "no",
+  },
   {
     name: "SOLARIS_GATEWAY_LISTEN",
     text: "serve --with-gateway: address and port for tunnels",
@@ -185,6 +192,7 @@ export function readConfig(
             user: read.optional("SOLARIS_NATS_USER"),
             password: read.secret("SOLARIS_NATS_PASSWORD", "SOLARIS_NATS_PASSWORD_FILE"),
           },
+    publishEvents: read.oneOf("SOLARIS_PUBLISH_EVENTS", ["yes", "no"]) === "yes",
     gateway: ownGateway(read, allowInsecure),
     retention: retentionOf(read.optional("SOLARIS_RETENTION_DAYS") ?? ""),
     logLevel: read.oneOf("SOLARIS_LOG_LEVEL", ["debug", "info", "warn", "error"]),

@@ -45,8 +45,8 @@ export interface MessagingDeps extends SliceDeps {
   readonly retention: Retention;
   /** Whether connector types for tests and benchmarks may be configured. */
   readonly testConnectors: boolean;
-  /** Whether what was received is published as events at the broker too, for other cloud services. Default false. */
-  readonly publishEvents?: boolean;
+  /** Whether what was received is published as events at the broker too, for other cloud services. */
+  readonly publishEvents: boolean;
   /** Names this replica in leases. */
   readonly replica: string;
   /** Default: nothing is counted. */
@@ -121,7 +121,7 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
     underLease(leased("purge", 30_000, 10_000), (lease, signal) => purgeForever(deps, lease, signal)),
     publishing,
   ];
-  if (deps.publishEvents === true) {
+  if (deps.publishEvents) {
     const publishEvent: PublishEvent = (to, bytes, id) => broker.publish({ kind: "event", ...to }, bytes, id);
     const events = { ...deps, feed, publishEvent };
     running.push(underLease(leased("events", 15_000, 2_000), (lease, signal) => publishEvents(events, lease, signal)));

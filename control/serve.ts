@@ -45,6 +45,7 @@ export async function serve(config: SolarisConfig, version: string, withGateway:
     retention: config.retention,
     publicMetrics: config.managementListen === undefined,
     testConnectors: config.testConnectors,
+    publishEvents: config.publishEvents,
   };
   await using solaris = await createSolaris({ ...fixed, clock: systemClock, random: systemRandom });
   await showFirstKey(solaris, config, (text) => log.info(text, { file: config.adminKeyFile }));

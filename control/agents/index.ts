@@ -2,6 +2,7 @@
 export {
   type AgentRow,
   agentById,
+  firstEnrolledAt,
   type IdentityRow,
   identityById,
   insertIdentity,

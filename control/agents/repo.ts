@@ -1,4 +1,4 @@
-import { and, desc, eq, gt, gte, isNotNull, isNull, lt, type SQL } from "drizzle-orm";
+import { and, desc, eq, gt, gte, isNotNull, isNull, lt, min, type SQL } from "drizzle-orm";
 import { type LicenceRow, licences } from "../customers/index.ts";
 import type { Db } from "../db/index.ts";
 import type { AgentState } from "./rules.ts";
@@ -100,6 +100,15 @@ export const redeemToken = (
     .where(and(eq(enrollmentTokens.id, id), isNull(enrollmentTokens.redeemedAt), isNull(enrollmentTokens.cancelledAt)));
 
 export const insertIdentity = (db: Db, row: IdentityRow) => db.query.insert(agentIdentities).values(row);
+
+/** When the agent's first identity was enrolled; null = none ever was. */
+export async function firstEnrolledAt(db: Db, agentId: string): Promise<number | null> {
+  const [row] = await db.query
+    .select({ at: min(agentIdentities.enrolledAt) })
+    .from(agentIdentities)
+    .where(eq(agentIdentities.agentId, agentId));
+  return row?.at ?? null;
+}
 
 export async function identityById(db: Db, identifier: string): Promise<IdentityRow | undefined> {
   const [row] = await db.query

@@ -1,4 +1,5 @@
 import type { Statement } from "#lib/runtime";
+import { probeLifeMs } from "./rules.ts";
 
 /**
  * A digest as statements over JSON lists, so that thousands of sessions are a handful of statements. `believed` keeps only
@@ -9,6 +10,13 @@ const believed = `FROM json_each(?) AS row
     AND slot.nexus = ? AND slot.epoch = row.value->>'epoch'`;
 
 const field = (name: string) => `row.value->>'${name}'`;
+
+/** What a digest repeats is no new probe. */
+const isProbe = "excluded.health_at IS NOT NULL AND excluded.health_at IS NOT health_at";
+/** Whether the probe before still counted when this one came. */
+const isFresh = `excluded.last_seen_at <= probed_at + ${probeLifeMs}`;
+/** How long it was well, at `at` or when the last probe lost its worth. */
+const wellUntil = (at: string) => `max(0, min(${at}, probed_at + ${probeLifeMs}) - well_since)`;
 
 /** Sessions that are open: history of what changed, presence, then the sessions. */
 export function openStatements(list: string, nexus: string, nowMs: number): Statement[] {
@@ -40,17 +48,21 @@ export function openStatements(list: string, nexus: string, nowMs: number): Stat
       `p.plugin_states IS NOT ${field("pluginStates")} AND ${field("healthAt")} IS NOT NULL`,
     ),
     {
-      sql: `INSERT INTO agent_presence (agent_id, online, since, last_seen_at, address, version, platform, hostname, online_ms,
-          health_at, desired, plugins, plugin_states)
-        SELECT slot.agent_id, 1, ?, ?, ${field("address")}, ${field("version")}, ${field("platform")}, ${field("hostname")}, 0,
-          ${field("healthAt")}, ${field("desired")}, ${field("plugins")}, ${field("pluginStates")}
+      sql: `INSERT INTO agent_presence (agent_id, online, since, last_seen_at, address, version, platform, hostname, well,
+          well_since, well_ms, probed_at, health_at, desired, plugins, plugin_states)
+        SELECT slot.agent_id, 1, ?, ?, ${field("address")}, ${field("version")}, ${field("platform")}, ${field("hostname")},
+          coalesce(${field("well")}, 0), ?, 0, CASE WHEN ${field("healthAt")} IS NULL THEN NULL ELSE ? END, ${field("healthAt")}, ${field("desired")}, ${field("plugins")}, ${field("pluginStates")}
         ${believed} WHERE true
         ON CONFLICT (agent_id) DO UPDATE SET since = CASE WHEN online = 1 THEN since ELSE excluded.since END, online = 1,
           last_seen_at = excluded.last_seen_at, address = excluded.address, version = excluded.version,
           platform = excluded.platform, hostname = excluded.hostname,
+          well_ms = well_ms + CASE WHEN ${isProbe} AND well = 1 AND NOT (excluded.well = 1 AND ${isFresh}) THEN ${wellUntil("excluded.last_seen_at")} ELSE 0 END,
+          well_since = CASE WHEN ${isProbe} AND NOT (well = 1 AND excluded.well = 1 AND ${isFresh}) THEN excluded.last_seen_at ELSE well_since END,
+          well = CASE WHEN ${isProbe} THEN excluded.well ELSE well END,
+          probed_at = CASE WHEN ${isProbe} THEN excluded.last_seen_at ELSE probed_at END,
           health_at = coalesce(excluded.health_at, health_at), desired = coalesce(excluded.desired, desired),
           plugins = coalesce(excluded.plugins, plugins), plugin_states = coalesce(excluded.plugin_states, plugin_states)`,
-      params: [nowMs, nowMs, list, nexus],
+      params: [nowMs, nowMs, nowMs, nowMs, list, nexus],
     },
     {
       sql: `INSERT INTO sessions (agent_id, slot, epoch, nexus, address, since, seen_at, version, platform, hostname,
@@ -99,7 +111,7 @@ export function endStatements(rows: string, nexus: string): Statement[] {
     },
     {
       sql: `UPDATE agent_presence AS p SET online = 0, since = max(p.since, ended.at), last_seen_at = max(p.last_seen_at, ended.at),
-          online_ms = p.online_ms + max(0, ended.at - p.since)
+          well = 0, well_ms = p.well_ms + CASE WHEN p.well = 1 THEN ${wellUntil("ended.at")} ELSE 0 END
         FROM (SELECT ${field("agentId")} AS agent_id, max(${field("at")}) AS at FROM json_each(?) AS row GROUP BY 1) AS ended
         WHERE ended.agent_id = p.agent_id AND p.online = 1 AND ${offline}`,
       params: [rows],

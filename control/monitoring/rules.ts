@@ -13,6 +13,7 @@ export function sessionJson(session: OpenSession, eventId: string) {
     desired: health?.desired ?? null,
     plugins: health === undefined ? null : JSON.stringify(health.plugins),
     pluginStates: health === undefined ? null : pluginStates(health.plugins),
+    well: health === undefined ? null : Number(health.plugins.every(({ ok }) => ok)),
   };
 }
 
@@ -25,13 +26,24 @@ export function pluginStates(plugins: readonly Pick<PluginHealth, "plugin" | "ok
     .slice(0, 2_000);
 }
 
-/** Share of the time since enrollment in which the agent was online, 0 … 1; null before the first time. */
+/** A node tells of its probes every 15 s: once three are missing, the last one proves nothing any more. */
+export const probeLifeMs = 45_000;
+
+/** What probes along the data's path have shown. */
+export interface Probed {
+  readonly well: boolean;
+  readonly wellSince: number;
+  readonly wellMs: number;
+  readonly probedAt: number | null;
+}
+
+/** Share of the time since enrollment in which the probe along the data's path succeeded (DESIGN §7), 0 … 1; null before enrollment. */
 export function availability(
-  presence: { readonly online: boolean; readonly since: number; readonly onlineMs: number },
+  { well, wellSince, wellMs, probedAt }: Probed,
   enrolledAt: number | null,
   nowMs: number,
 ): number | null {
   if (enrolledAt === null || nowMs <= enrolledAt) return null;
-  const onlineMs = presence.onlineMs + (presence.online ? nowMs - presence.since : 0);
-  return Math.min(1, onlineMs / (nowMs - enrolledAt));
+  const present = well && probedAt !== null ? Math.max(0, Math.min(nowMs, probedAt + probeLifeMs) - wellSince) : 0;
+  return Math.min(1, (wellMs + present) / (nowMs - enrolledAt));
 }

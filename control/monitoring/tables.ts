@@ -1,4 +1,5 @@
-import { index, integer, primaryKey, real, sqliteTable, text } from "drizzle-orm/sqlite-core";
+import { sql } from "drizzle-orm";
+import { index, integer, primaryKey, real, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import type { PluginHealth } from "#lib/session";
 import { json, time } from "../db/index.ts";
 
@@ -36,14 +37,37 @@ export const agentPresence = sqliteTable("agent_presence", {
   version: text().notNull(),
   platform: text().notNull(),
   hostname: text().notNull(),
-  /** Sum of the times online before `since`, ms. */
-  onlineMs: integer("online_ms").notNull(),
+  /** Whether the last probe along the data's path succeeded: it came through the session, and every plugin reached its system. */
+  well: integer({ mode: "boolean" }).notNull(),
+  wellSince: time("well_since").notNull(),
+  /** Sum of the times it was well before `wellSince`, ms. */
+  wellMs: integer("well_ms").notNull(),
+  /** When the last probe was heard of, by this side's clock. */
+  probedAt: time("probed_at"),
   healthAt: time("health_at"),
   desired: integer(),
   plugins: json<PluginHealth[]>(),
   /** Which plugins are well, in one text: what a change of is history. */
   pluginStates: text("plugin_states"),
 });
+
+/** What is wrong with the platform itself, and what was: one row from its beginning to its end. */
+export const platformWarnings = sqliteTable(
+  "platform_warnings",
+  {
+    id: text().primaryKey(),
+    kind: text().$type<"broker-filling">().notNull(),
+    /** What it is about: the name of a stream. */
+    subject: text().notNull(),
+    at: time().notNull(),
+    detail: json<Readonly<Record<string, string | number>>>().notNull(),
+    clearedAt: time("cleared_at"),
+  },
+  (table) => [
+    uniqueIndex("platform_warnings_open").on(table.kind, table.subject).where(sql`cleared_at IS NULL`),
+    index("platform_warnings_by_time").on(table.at),
+  ],
+);
 
 /** What changed about an agent, when: never what was merely heard again. */
 export const agentEvents = sqliteTable(

@@ -71,6 +71,10 @@ export function purgeRules(retention: Retention, nowMs: number): PurgeRule[] {
     byTime("used_headers", "id", "until", 0),
     byTime("openings", "id", "at", retention.attemptsMs),
     byTime("agent_events", "id", "at", retention.attemptsMs),
+    {
+      ...byTime("platform_warnings", "id", "at", retention.attemptsMs),
+      where: "at < ? AND cleared_at IS NOT NULL",
+    },
     byTime("kms_uses", "rowid", "minute", retention.attemptsMs),
     byTime("refusals", "rowid", "minute", retention.attemptsMs),
   ];

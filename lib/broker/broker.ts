@@ -136,11 +136,13 @@ export interface Lease {
   release(): Promise<void>;
 }
 
-/** How full one of the broker's streams is. An alarm is due from 0.7 on. */
+/** How full one of the broker's streams is. An alarm is due from 0.7 on, where it refuses. */
 export interface Usage {
   readonly name: string;
   readonly bytes: number;
   readonly bytesMax: number;
+  /** Whether it refuses what comes once it is full; else it drops its oldest, as it is meant to. */
+  readonly refuses: boolean;
 }
 
 /**

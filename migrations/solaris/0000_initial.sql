@@ -435,13 +435,27 @@ CREATE TABLE `agent_presence` (
 	`version` text NOT NULL,
 	`platform` text NOT NULL,
 	`hostname` text NOT NULL,
-	`online_ms` integer NOT NULL,
+	`well` integer NOT NULL,
+	`well_since` integer NOT NULL,
+	`well_ms` integer NOT NULL,
+	`probed_at` integer,
 	`health_at` integer,
 	`desired` integer,
 	`plugins` text,
 	`plugin_states` text
 );
 
+CREATE TABLE `platform_warnings` (
+	`id` text PRIMARY KEY NOT NULL,
+	`kind` text NOT NULL,
+	`subject` text NOT NULL,
+	`at` integer NOT NULL,
+	`detail` text NOT NULL,
+	`cleared_at` integer
+);
+
+CREATE UNIQUE INDEX `platform_warnings_open` ON `platform_warnings` (`kind`,`subject`) WHERE cleared_at IS NULL;
+CREATE INDEX `platform_warnings_by_time` ON `platform_warnings` (`at`);
 CREATE TABLE `sessions` (
 	`agent_id` text NOT NULL,
 	`slot` integer NOT NULL,

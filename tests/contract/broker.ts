@@ -408,6 +408,9 @@ export function brokerContract(makeWorld: () => Promise<BrokerWorld>): void {
       const usage = await broker.usage();
       expect(usage.reduce((sum, { bytes }) => sum + bytes, 0)).toBeGreaterThanOrEqual(10_000);
       expect(usage.every(({ bytesMax }) => bytesMax > 0)).toBe(true);
+      expect(usage.filter(({ refuses }) => !refuses).map(({ name }) => name.toUpperCase().slice(0, 5))).toEqual([
+        "EVENT",
+      ]);
     });
   });
 }

@@ -28,6 +28,8 @@ describe("settings", () => {
       adminKeyFile: "./solaris-data.admin-key",
     });
     expect(config.retention.messagesMs).toBe(30 * 86_400_000);
+    expect(config.publishEvents).toBe(false);
+    expect(read({ SOLARIS_PUBLISH_EVENTS: "yes" }).publishEvents).toBe(true);
   });
 
   test("a mistake names its variable, never its value", () => {
@@ -37,6 +39,7 @@ describe("settings", () => {
       ["SOLARIS_GATEWAY_LISTEN", "0.0.0.0:8443"],
       ["SOLARIS_GATEWAY_ORIGIN", "https://x/secret-path"],
       ["SOLARIS_LOG_LEVEL", "loud"],
+      ["SOLARIS_PUBLISH_EVENTS", "maybe"],
       ["SOLARIS_RETENTION_DAYS", "everything=1"],
       ["SOLARIS_RETENTION_DAYS", "messages=much"],
       ["SOLARIS_LISTNE", "127.0.0.1:1"],

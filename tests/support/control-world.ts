@@ -70,7 +70,9 @@ export class ControlWorld implements AsyncDisposable {
   }
 
   /** A new Solaris with one gateway that has one replica. */
-  static async start(options: { readonly log?: Log; readonly folder?: string } = {}): Promise<ControlWorld> {
+  static async start(
+    options: { readonly log?: Log; readonly folder?: string; readonly publishEvents?: boolean } = {},
+  ): Promise<ControlWorld> {
     const { log = silentLog } = options;
     await using stack = new AsyncDisposableStack();
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), "control-"));
@@ -104,6 +106,7 @@ export class ControlWorld implements AsyncDisposable {
       publicMetrics: true,
       replica: "test",
       testConnectors: false,
+      publishEvents: options.publishEvents ?? false,
     };
     const solaris = stack.use(await createSolaris({ ...made, ...fixed }));
     const adminKey = (await createFirstKey(solaris.slices)) ?? "";

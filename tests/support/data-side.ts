@@ -95,7 +95,7 @@ export class DataSide implements AsyncDisposable {
       audit: makeAuditLog({ ...common, db }),
       newId: makeNewId(systemClock, systemRandom),
     };
-    const fixed = { retention: defaultRetention, replica: name, testConnectors: false };
+    const fixed = { retention: defaultRetention, replica: name, testConnectors: false, publishEvents: false };
     const built = { ...slice, ...fixed, broker, signer: authority.signer };
     const deps = { ...built, ...options.change?.(built) };
     const messaging = await openMessaging(deps);

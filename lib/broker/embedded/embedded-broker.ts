@@ -188,8 +188,9 @@ class EmbeddedBroker implements Broker {
       name,
       bytes,
       bytesMax: name === "up" ? this.#limits.up : this.#limits.event,
+      refuses: name === "up",
     }));
-    return [{ name: "all", bytes: all?.bytes ?? 0, bytesMax: this.#limits.all }, ...shared];
+    return [{ name: "all", bytes: all?.bytes ?? 0, bytesMax: this.#limits.all, refuses: true }, ...shared];
   }
 
   [Symbol.asyncDispose](): Promise<void> {

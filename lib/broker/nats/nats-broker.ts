@@ -161,7 +161,7 @@ class NatsBroker implements Broker {
 
   async usage(): Promise<Usage[]> {
     await this.#streams.check();
-    return [...this.#streams.all()].map(([name, { bytes, bytesMax }]) => ({ name, bytes, bytesMax }));
+    return [...this.#streams.all()].map(([name, { bytes, bytesMax, refuses }]) => ({ name, bytes, bytesMax, refuses }));
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -19,6 +19,7 @@ export interface Stream {
   readonly lastSeq: number;
   readonly bytes: number;
   readonly bytesMax: number;
+  readonly refuses: boolean;
 }
 
 /** The streams of the broker: checked or made to be exactly what they must be. */
@@ -62,7 +63,13 @@ export class Streams {
       const { state } = stream;
       const created = lifeOf(stream);
       if (created === undefined) throw unsuited(wanted.name, "description");
-      known.set(wanted.name, { created, lastSeq: state.last_seq, bytes: state.bytes, bytesMax: wanted.max_bytes });
+      known.set(wanted.name, {
+        created,
+        lastSeq: state.last_seq,
+        bytes: state.bytes,
+        bytesMax: wanted.max_bytes,
+        refuses: wanted.discard === "new",
+      });
     }
     this.#known = known;
   }

@@ -49,7 +49,6 @@ describe("digests", () => {
       plugins: health.plugins,
     });
     expect(shown.sessions).toMatchObject([{ slot: 0, epoch, rttMs: { last: 1.5, p50: 2, p99: 9 }, bytesUp: 1 }]);
-    expect(shown.availability).toBeGreaterThan(0);
     expect(await kinds(agent)).toEqual(["enrolled", "online"]);
     const ended = [{ agentId: agent.id, slot: 0 as const, epoch, at: world.clock.now(), code: "wire_lost" }];
     for (let round = 0; round < 2; round++) await digest({ ended });
