@@ -1,6 +1,7 @@
+import { chooseSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
-import { exclusiveLock, paths, removeFile, writeOut } from "#lib/runtime";
-import { storePath } from "../agent-store.ts";
+import { exclusiveLock, fileFacts, paths, writeOut } from "#lib/runtime";
+import { type ForgottenStore, forgetAgentStore } from "../agent-store.ts";
 import type { AgentConfig } from "../config.ts";
 
 /**
@@ -13,17 +14,33 @@ export async function leaveCommand(config: AgentConfig, options: { readonly yes:
       "bad_request",
       `this deletes the identity and every message that waits in ${config.dataDirectory}; say so with --yes`,
     );
-  {
-    using _lock = exclusiveLock(paths.join(config.dataDirectory, "lock.db"));
-    const store = storePath(config.dataDirectory);
-    for (const path of [store, `${store}-wal`, `${store}-shm`, config.keyFile]) await removeFile(path);
-  }
-  writeOut(
-    [
-      "This machine has left: its identity, its messages and the key file of its store are gone.",
-      `Kept on purpose: ${config.siteFile} (what plugins may reach); a key in the system's key store, which opens nothing now.`,
-      "Revoke the agent in Solaris so that a copy made earlier can't come back.",
-      "",
-    ].join("\n"),
-  );
+  const forgotten = await locked(config, async () => forgetAgentStore(config, await chooseSuite()));
+  writeOut(forgotten.store === "none" ? `No agent lives in ${config.dataDirectory}.\n` : farewell(config));
+  writeOut(await rest(config, forgotten));
+}
+
+async function locked<T>({ dataDirectory }: AgentConfig, work: () => Promise<T>): Promise<T> {
+  using _lock = exclusiveLock(paths.join(dataDirectory, "lock.db"));
+  return await work();
+}
+
+const farewell = ({ dataDirectory }: AgentConfig) =>
+  [
+    `This machine has left: the identity and the messages in ${dataDirectory} are gone.`,
+    "Revoke the agent in Solaris so that a copy made earlier can't come back.",
+    "",
+  ].join("\n");
+
+/** What became of the key, and what is kept on purpose. */
+async function rest({ environment, siteFile, keyFile }: AgentConfig, { file, keyStore }: ForgottenStore) {
+  const lines: string[] = [];
+  if (file === "removed") lines.push(`  removed  the key of its store, ${keyFile}`);
+  if (keyStore === "removed") lines.push("  removed  the key of its store from the system's key store");
+  if (keyStore === "refused")
+    lines.push("  kept     the key in the system's key store, which refused to remove it; it opens nothing now");
+  if (environment.CREDENTIALS_DIRECTORY !== undefined || environment.MERCURY_STORE_KEY !== undefined)
+    lines.push("  kept     a key that systemd or MERCURY_STORE_KEY gives: it is not Mercury's to remove");
+  if ((await fileFacts(siteFile)) !== undefined)
+    lines.push(`  kept     ${siteFile}, on purpose: what plugins may reach here`);
+  return lines.map((line) => `${line}\n`).join("");
 }

@@ -27,6 +27,7 @@ export { type Unwatch, watchDirectory } from "./files/watch-directory.ts";
 export { type HttpConnection, type HttpServer, type HttpServerOptions, serveHttp } from "./http/serve-http.ts";
 export type { ServerSocket, ServerSocketReceiver } from "./http/server-socket.ts";
 export { type FoundKey, findKey, type KeySources, type KeySurroundings } from "./keys/find-key.ts";
+export { type ForgottenKey, forgetKey } from "./keys/forget-key.ts";
 export { type KeyStore, type KeyStoreEntry, systemKeyStore } from "./keys/key-store.ts";
 export { type ConsoleLogOptions, consoleLogSink } from "./log/console-log-sink.ts";
 export { builtInAuthorities } from "./network/built-in-authorities.ts";

@@ -15,6 +15,8 @@ export interface KeyStore {
   get(entry: KeyStoreEntry): Promise<string | undefined>;
   /** Stores or replaces it. Fault `unavailable` when the store refuses. */
   set(entry: KeyStoreEntry, secret: string): Promise<void>;
+  /** Removes it; nothing happens when there is none. Fault `unavailable` when it is still there afterwards. */
+  delete(entry: KeyStoreEntry): Promise<void>;
 }
 
 const safeName = /^[A-Za-z0-9._-]{1,64}$/;
@@ -40,6 +42,10 @@ const linuxKeyStore: KeyStore = {
     const { exitCode } = await runCommand(["secret-tool", "store", label, ...attributes(entry)], { input: secret });
     if (exitCode !== 0) throw refused();
   },
+  async delete(entry) {
+    await runCommand(["secret-tool", "clear", ...attributes(entry)]); // fails too when there is none
+    if ((await this.get(entry)) !== undefined) throw refused();
+  },
 };
 
 const macKeyStore: KeyStore = {
@@ -54,6 +60,11 @@ const macKeyStore: KeyStore = {
     const command = `add-generic-password -U -s ${checked(entry.service)} -a ${checked(entry.account)} -w ${secret}\n`;
     const { exitCode } = await runCommand(["security", "-i"], { input: command });
     if (exitCode !== 0 || (await this.get(entry)) !== secret) throw refused();
+  },
+  async delete(entry) {
+    const names = ["-s", checked(entry.service), "-a", checked(entry.account)];
+    await runCommand(["security", "delete-generic-password", ...names]); // fails too when there is none
+    if ((await this.get(entry)) !== undefined) throw refused();
   },
 };
 

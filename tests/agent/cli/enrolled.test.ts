@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chooseSuite } from "#lib/crypto";
 import { decodeEnrollmentToken, encodeEnrollmentToken } from "#lib/statement";
 import { eventually } from "../../support/eventually.ts";
 import type { MercurySite } from "../../support/mercury-site.ts";
+import { secretTool } from "../../support/secret-tool.ts";
 import { Stack } from "../../support/stack.ts";
 
 const timeoutMs = 60_000;
@@ -245,6 +246,35 @@ describe("mercury against a real gateway", () => {
       expect((await site.cli(["identity", "show"])).output).toContain("(not_found)");
       const again = await newAgent();
       expect((await site.cli(["enroll"], again.token)).output).toContain(again.agentId);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "leave removes its key from the system's key store, and no other agent's; it says what it could not remove",
+    async () => {
+      const tool = secretTool(join(stack.directory, "key-store"));
+      const enrolled = async (folder: string) => {
+        const directory = join(stack.directory, folder);
+        const site = stack.addSite({ name: folder, directory, environment: tool.environment });
+        await site.enroll((await newAgent()).token);
+        expect(existsSync(site.keyFile)).toBe(false);
+        return site;
+      };
+      const [one, other] = [await enrolled("same/name"), await enrolled("same-name")];
+      expect(readdirSync(tool.entries)).toHaveLength(2);
+      const left = await one.cli(["leave", "--yes"]);
+      expect(left.output).toContain("from the system's key store");
+      expect(readdirSync(tool.entries)).toHaveLength(1);
+      expect((await other.cli(["identity", "show"])).code).toBe(0);
+
+      tool.lock();
+      const kept = await other.cli(["leave", "--yes"]);
+      expect(kept.code).toBe(0);
+      expect(kept.output).toContain("refused to remove it");
+      expect(kept.output).not.toContain("from the system's key store\n");
+      expect(existsSync(join(other.data, "mercury.db"))).toBe(false);
+      expect((await other.cli(["leave", "--yes"])).output).toContain("No agent lives in");
     },
     timeoutMs,
   );

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { Fault } from "#lib/fault";
-import { findKey, type KeyStore, systemRandom } from "#lib/runtime";
+import { findKey, forgetKey, type KeyStore, systemRandom } from "#lib/runtime";
 import { expectFault } from "../../support/faults.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
 
@@ -16,6 +16,9 @@ function memoryStore(): KeyStore & { secret: string | undefined } {
     },
     async set(_entry, secret) {
       this.secret = secret;
+    },
+    async delete() {
+      this.secret = undefined;
     },
   };
 }
@@ -63,6 +66,7 @@ describe("key sources", () => {
       set: async () => {
         throw new Fault("unavailable");
       },
+      delete: async () => undefined,
     };
     const second = await make(locked);
     expect(second).toMatchObject({ source: "file", created: true });
@@ -85,5 +89,37 @@ describe("key sources", () => {
     await expectFault(find({ V: "short" }), "config");
     await writeFile(sources.file, key("f"), { mode: 0o644 });
     await expectFault(find({}), "config");
+  });
+});
+
+describe("forgetting a key", () => {
+  const entry = { service: "mercury", account: "store" };
+
+  test("removes what was made, where it was made, and says where that was", async () => {
+    await using folder = await temporaryFolder();
+    const sources = { credential: "c", variable: "V", keyStore: entry, file: folder.file("key") };
+    const store = memoryStore();
+    const surroundings = { environment: {}, random: systemRandom, keyStore: store };
+    await findKey(sources, surroundings, { create: true });
+    expect(await forgetKey(sources, { keyStore: store })).toEqual({ file: "none", keyStore: "removed" });
+    expect(store.secret).toBeUndefined();
+    expect(await forgetKey(sources, { keyStore: store })).toEqual({ file: "none", keyStore: "none" });
+    await findKey(sources, { ...surroundings, keyStore: undefined }, { create: true });
+    expect(await forgetKey(sources, { keyStore: undefined })).toEqual({ file: "removed", keyStore: "none" });
+    expect(await findKey(sources, surroundings, { create: false })).toBeUndefined();
+  });
+
+  test("a key store that refuses is told, and keeps nothing else from being removed", async () => {
+    await using folder = await temporaryFolder();
+    await writeFile(folder.file("key"), key("f"), { mode: 0o600 });
+    const refusing: KeyStore = {
+      ...memoryStore(),
+      get: async () => key("s"),
+      delete: async () => {
+        throw new Fault("unavailable");
+      },
+    };
+    const forgotten = await forgetKey({ keyStore: entry, file: folder.file("key") }, { keyStore: refusing });
+    expect(forgotten).toEqual({ file: "removed", keyStore: "refused" });
   });
 });
