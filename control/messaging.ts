@@ -33,6 +33,7 @@ import {
   type PublishEvent,
   publishEvents,
   pushRoutes,
+  quarantineRoutes,
   receivedRoutes,
 } from "./messages/index.ts";
 import { insertWarning } from "./monitoring/agent-events.ts";
@@ -137,6 +138,7 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
       }),
       receivedRoutes({ ...deps, feed, closing: closing.signal }),
       letterRoutes({ ...deps, targets, pusher }),
+      quarantineRoutes({ ...deps, released: () => feed.poke() }),
       commandRoutes({ ...deps, give }),
       retentionRoutes(deps),
     ],

@@ -2,6 +2,7 @@
 export { type IngestDeps, ingest } from "./ingest/ingest.ts";
 export { makeLaneChecks } from "./ingest/lane-checks.ts";
 export { letterRoutes } from "./letters/letter-routes.ts";
+export { quarantineRoutes } from "./letters/quarantine-routes.ts";
 export { type MessageMetrics, messageMetrics, noMessageMetrics } from "./message-metrics.ts";
 export { messageRoutes } from "./message-routes.ts";
 export { keepAdopting } from "./push/adopt-entries.ts";

@@ -117,8 +117,15 @@ export const quarantine = sqliteTable(
     contentType: text("content_type"),
     size: integer().notNull(),
     at: time().notNull(),
+    /** When its site stored it; null for what is no message of the lane's data, and so can't be released. */
+    time: time(),
     origin: text().notNull().unique(),
     body: sealed().notNull(),
+    /** What a person decided. */
+    settled: text().$type<"released" | "discarded">(),
+    settledAt: time("settled_at"),
+    /** Sequence of the entry in `received` that it was released as. */
+    receivedSeq: integer("received_seq"),
   },
   (table) => [index("quarantine_by_lane").on(table.lane, table.id)],
 );

@@ -387,8 +387,12 @@ CREATE TABLE `quarantine` (
 	`content_type` text,
 	`size` integer NOT NULL,
 	`at` integer NOT NULL,
+	`time` integer,
 	`origin` text NOT NULL,
-	`body` blob NOT NULL
+	`body` blob NOT NULL,
+	`settled` text,
+	`settled_at` integer,
+	`received_seq` integer
 );
 
 CREATE UNIQUE INDEX `quarantine_origin_unique` ON `quarantine` (`origin`);

@@ -213,6 +213,7 @@ async function quarantined(
     contentType: message.contentType ?? null,
     size: message.body.length,
     at: deps.clock.now(),
+    ...(message.kind === "data" && lane.plugin !== nodeLane ? { time: message.time } : {}),
     origin,
     body: await deps.seals.seal(quarantine.body, origin, message.body),
   });

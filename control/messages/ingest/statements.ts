@@ -120,6 +120,8 @@ export interface QuarantineRow {
   readonly contentType: string | null;
   readonly size: number;
   readonly at: number;
+  /** When its site stored it, where it is data that could be released. */
+  readonly time?: number | undefined;
   /** Names what it was, so that what comes twice stands here once. */
   readonly origin: string;
   readonly body: Sealed;
@@ -127,8 +129,8 @@ export interface QuarantineRow {
 
 export function insertQuarantine(row: QuarantineRow): Statement {
   return {
-    sql: `INSERT INTO quarantine (lane, kind, code, reason, message, content_type, size, at, origin, body)
-      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (origin) DO NOTHING`,
+    sql: `INSERT INTO quarantine (lane, kind, code, reason, message, content_type, size, at, time, origin, body)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (origin) DO NOTHING`,
     params: [
       row.lane,
       row.kind,
@@ -138,6 +140,7 @@ export function insertQuarantine(row: QuarantineRow): Statement {
       row.contentType,
       row.size,
       row.at,
+      row.time ?? null,
       row.origin,
       row.body,
     ],

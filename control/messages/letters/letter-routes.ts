@@ -2,30 +2,13 @@ import { z } from "zod";
 import { Fault } from "#lib/fault";
 import { idSchema, nameSchema, numberSchema, timeSchema } from "#lib/session";
 import { actorOf, customerToList, demandCustomer, type Principal } from "../../access/principal.ts";
-import {
-  idParam,
-  newRouter,
-  operation,
-  pageOf,
-  pageQuery,
-  principalOf,
-  query,
-  type SliceDeps,
-  toPage,
-} from "../../api/index.ts";
+import { idParam, newRouter, operation, pageOf, principalOf, query, type SliceDeps, toPage } from "../../api/index.ts";
 import type { Pusher } from "../push/pusher.ts";
 import type { Targets } from "../push/target.ts";
 import { messagesById } from "../repo.ts";
-import { letters, quarantine } from "../tables.ts";
-import {
-  type LetterRow,
-  letterById,
-  listLetters,
-  listQuarantine,
-  markReplayed,
-  type QuarantineRow,
-  quarantineById,
-} from "./repo.ts";
+import { letters } from "../tables.ts";
+import { letterListQuery, numberOf, payload, recordLook } from "./payloads.ts";
+import { type LetterRow, letterById, listLetters, markReplayed } from "./repo.ts";
 
 export interface LetterRouteDeps extends Pick<SliceDeps, "db" | "seals" | "audit" | "clock"> {
   readonly targets: Targets;
@@ -52,29 +35,7 @@ const letterSchema = z
   })
   .meta({ ref: "DeadLetter" });
 
-const quarantinedSchema = z
-  .object({
-    id: numberSchema,
-    agentId: nameSchema.nullable(),
-    plugin: z.string().nullable(),
-    kind: z.enum(["entry", "message"]),
-    code: z.string(),
-    reason: z.string(),
-    message: z.string().nullable(),
-    contentType: z.string().nullable(),
-    size: numberSchema,
-    at: timeSchema,
-  })
-  .meta({ ref: "Quarantined" });
-
-const listQuery = pageQuery.extend({
-  after: z.coerce.number().int().min(0).optional(),
-  customerId: nameSchema.optional(),
-  agentId: nameSchema.optional(),
-  plugin: nameSchema.optional(),
-});
-
-/** `/dead-letters` and `/quarantine`. */
+/** `/dead-letters`. */
 export function letterRoutes(deps: LetterRouteDeps) {
   const tag = "Dead letters";
 
@@ -84,23 +45,6 @@ export function letterRoutes(deps: LetterRouteDeps) {
     demandCustomer(by, row.customerId);
     return row;
   }
-
-  async function findQuarantined(by: Principal, id: number): Promise<QuarantineRow> {
-    const row = await quarantineById(deps.db, id);
-    if (row === undefined) throw new Fault("not_found");
-    demandCustomer(by, row.customerId);
-    return row;
-  }
-
-  /** Who looked at a payload is recorded before it is shown. */
-  const recordLook = (by: Principal, row: LetterRow | QuarantineRow, action: string) =>
-    deps.audit.record({
-      actor: actorOf(by),
-      action,
-      subject: row.agentId ?? "unknown",
-      ...(row.customerId === null ? {} : { customerId: row.customerId }),
-      detail: { id: row.id, plugin: row.plugin, message: row.message },
-    });
 
   return newRouter()
     .get(
@@ -113,7 +57,7 @@ export function letterRoutes(deps: LetterRouteDeps) {
         faults: ["not_found"],
       }),
       query(
-        listQuery.extend({
+        letterListQuery.extend({
           kind: z.enum(["dead", "unknown"]).optional(),
           open: z
             .stringbool()
@@ -157,7 +101,7 @@ export function letterRoutes(deps: LetterRouteDeps) {
       idParam("id"),
       async (context) => {
         const row = await find(principalOf(context), numberOf(context.req.valid("param").id));
-        await recordLook(principalOf(context), row, "dead-letter.read");
+        await recordLook(deps.audit, principalOf(context), row, "dead-letter.read");
         return payload(await deps.seals.open(letters.body, row.origin, row.body));
       },
     )
@@ -177,40 +121,6 @@ export function letterRoutes(deps: LetterRouteDeps) {
         const by = principalOf(context);
         const row = await find(by, numberOf(context.req.valid("param").id));
         return context.json({ id: await replay(deps, by, row) }, 202);
-      },
-    )
-    .get(
-      "/quarantine",
-      operation({
-        tag: "Received",
-        summary: "List what came up and was not taken, newest first",
-        scope: "messages:read",
-        answers: { 200: pageOf(quarantinedSchema) },
-        faults: ["not_found"],
-      }),
-      query(listQuery),
-      async (context) => {
-        const { limit, after, customerId: asked, ...filter } = context.req.valid("query");
-        const scope = { ...filter, customerId: customerToList(principalOf(context), asked), before: after };
-        const rows = await listQuarantine(deps.db, scope, limit + 1);
-        return context.json(toPage(rows, limit, ({ id }) => String(id), showQuarantined));
-      },
-    )
-    .get(
-      "/quarantine/:id/payload",
-      operation({
-        tag: "Received",
-        summary: "Get the payload of what was not taken",
-        description: "Who looks is recorded in the audit log.",
-        scope: "messages:read",
-        answers: { 200: null },
-        faults: ["not_found"],
-      }),
-      idParam("id"),
-      async (context) => {
-        const row = await findQuarantined(principalOf(context), numberOf(context.req.valid("param").id));
-        await recordLook(principalOf(context), row, "quarantine.read");
-        return payload(await deps.seals.open(quarantine.body, row.origin, row.body));
       },
     );
 }
@@ -243,26 +153,6 @@ async function replay(deps: LetterRouteDeps, by: Principal, row: LetterRow): Pro
   return result.id;
 }
 
-/** Never rendered, never cached, whatever the bytes are. */
-const payload = (bytes: Uint8Array<ArrayBuffer>) =>
-  new Response(bytes, {
-    headers: {
-      "content-type": "application/octet-stream",
-      "content-disposition": "attachment",
-      "x-content-type-options": "nosniff",
-      "cache-control": "no-store",
-    },
-  });
-
-function numberOf(text: string): number {
-  if (!/^\d{1,15}$/.test(text)) throw new Fault("not_found");
-  return Number(text);
-}
-
 function showLetter({ customerId: _c, lane: _l, origin: _o, position: _p, ...row }: Omit<LetterRow, "body">) {
   return { ...row, agentId: row.agentId ?? "", plugin: row.plugin ?? "" };
-}
-
-function showQuarantined({ customerId: _c, lane: _l, origin: _o, ...row }: Omit<QuarantineRow, "body">) {
-  return row;
 }

@@ -65,12 +65,19 @@ export function markReplayed(id: number, replay: string, at: number): Statement 
   };
 }
 
-export function listQuarantine(db: Db, filter: Filter, limit: number) {
+export function listQuarantine(db: Db, filter: Filter & { readonly open?: boolean | undefined }, limit: number) {
+  const { before, open } = filter;
   return db.query
     .select({ ...quarantineColumns, ...laneColumns })
     .from(quarantine)
     .leftJoin(lanes, eq(lanes.id, quarantine.lane))
-    .where(and(inLanes(filter), filter.before === undefined ? undefined : lt(quarantine.id, filter.before)))
+    .where(
+      and(
+        inLanes(filter),
+        open === undefined ? undefined : open ? isNull(quarantine.settled) : isNotNull(quarantine.settled),
+        before === undefined ? undefined : lt(quarantine.id, before),
+      ),
+    )
     .orderBy(desc(quarantine.id))
     .limit(limit);
 }
