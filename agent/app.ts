@@ -69,7 +69,7 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
     random,
     log: log.child("plugins"),
     site,
-    fetch: makeSiteFetch(site, network.authorities),
+    fetch: makeSiteFetch(site, (url) => network.wayTo(url)),
     lanes: store.lanes,
     testConnectors: config.testConnectors,
     onChange: () => tunnel.lanesChanged(),

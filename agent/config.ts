@@ -37,7 +37,11 @@ export const variables = [
   { name: "MERCURY_STORE_KEY", text: "key of the store, at least 32 characters" },
   { name: "MERCURY_KEY_FILE", text: "file with the key of the store, outside the data directory" },
   { name: "MERCURY_SITE_FILE", text: "the site's own list, where it is not site.json in the data directory" },
-  { name: "HTTPS_PROXY, NO_PROXY", text: "proxy of this site, with user and password if it wants them" },
+  {
+    name: "HTTPS_PROXY, HTTP_PROXY",
+    text: "proxy of this site, with user and password if it wants them: to the cloud, and for http plugins",
+  },
+  { name: "NO_PROXY", text: "what is reached without it: hosts, .suffix, host:port, IPv4 ranges a.b.c.d/n, or *" },
   { name: "MERCURY_CA_FILE", text: "PEM file of authorities to trust besides the system's" },
   { name: "MERCURY_LOG_LEVEL", text: "debug, info, warn or error" },
   { name: "MERCURY_LOG_FORMAT", text: "json or text" },

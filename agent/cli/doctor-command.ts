@@ -132,7 +132,7 @@ async function* reach(config: AgentConfig, url: URL): AsyncGenerator<Finding, bo
   if (!secure || proxy !== undefined) return true;
   try {
     const network = await openNetwork(config);
-    const ca = network.webSocketOptions(url).tls?.ca;
+    const ca = network.wayTo(url).tls?.ca;
     const ms = await probeTls(host, port, ca === undefined ? {} : { ca });
     yield { hop: "TLS", ok: true, saw: `certificate valid for ${host}, ${ms.toFixed(0)} ms` };
     return true;

@@ -3,12 +3,10 @@ import { type ProxySettings, proxyFor } from "./proxy.ts";
 
 /** How this site reaches the internet: through its proxies, trusting its own authorities besides the system's. */
 export interface Network {
-  /** PEM texts trusted besides the system's authorities; undefined = none. */
-  readonly authorities: readonly string[] | undefined;
   /** `fetch` with the proxy and the authorities that hold for this address. */
   fetch(url: string | URL, init?: RequestInit): Promise<Response>;
-  /** What a WebSocket to this address needs. */
-  webSocketOptions(url: URL): { readonly proxy?: string; readonly tls?: { readonly ca: string[] } };
+  /** What a connection to this address needs. */
+  wayTo(url: URL): { readonly proxy?: string; readonly tls?: { readonly ca: string[] } };
 }
 
 export interface NetworkSettings {
@@ -26,9 +24,8 @@ export function makeNetwork({ proxies, authorities }: NetworkSettings): Network 
     };
   };
   return {
-    authorities: authorities.length === 0 ? undefined : authorities,
     fetch: (url, init = {}) => fetch(url, { ...init, ...options(new URL(url)) }),
-    webSocketOptions: options,
+    wayTo: options,
   };
 }
 

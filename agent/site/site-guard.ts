@@ -7,6 +7,12 @@ import { HostRules, type SiteList } from "./site-list.ts";
 export interface SiteGuard {
   /** Addresses that a connection to `host` may go to, in the resolver's order. Faults: `not_allowed_here`, `unavailable`. */
   allowConnect(host: string, port: number): Promise<readonly string[]>;
+  /**
+   * What to ask the site's proxy for instead of `host`. Its name where the list names it and nothing that it leads to here is
+   * refused; else an address that is allowed. A name that only the proxy can resolve must be on the list itself: behind the
+   * proxy it is the proxy, the site's own, that decides where a name leads. Fault `not_allowed_here`.
+   */
+  allowProxied(host: string, port: number): Promise<string>;
   /** Whether a listener may be opened: on loopback always, else by the list. Port 0 needs `host:*`. Fault `not_allowed_here`. */
   allowListen(host: string, port: number): void;
   /** `path`, which must exist, without symbolic links. Faults: `not_allowed_here`, `not_found`. */
@@ -26,10 +32,24 @@ export function makeSiteGuard(
       const addresses = await resolve(name);
       const allowed = addresses.filter((address) => rules.allows(name, address, port));
       if (allowed.length > 0) return allowed;
-      const reason = rules.namesHost(name, port)
-        ? "the host is on the site's list, the address it has now can't be: loopback, link-local or metadata"
-        : `not on the site's list: mercury allow ${hostPort(name, port)}`;
-      throw new Fault("not_allowed_here", reason, { detail: { host: name, port } });
+      throw notAllowed(rules, name, port);
+    },
+    async allowProxied(host, port) {
+      const name = host.replace(/^\[|\]$/g, "");
+      const rules = new HostRules(list().allow);
+      const isNamed = parseAddress(name) === undefined && rules.namesHost(name, port);
+      const addresses = await resolve(name).catch((error: unknown) => {
+        if (!(error instanceof Fault && error.code === "unavailable")) throw error;
+        return undefined; // the site's names may be known to its proxy only
+      });
+      if (addresses === undefined) {
+        if (isNamed) return name;
+        throw notAllowed(rules, name, port);
+      }
+      const allowed = addresses.filter((address) => rules.allows(name, address, port));
+      const [first] = allowed;
+      if (first === undefined) throw notAllowed(rules, name, port);
+      return isNamed && allowed.length === addresses.length ? name : first;
     },
     allowListen(host, port) {
       if (isLoopbackHost(host)) return;
@@ -51,6 +71,13 @@ export function makeSiteGuard(
       });
     },
   };
+}
+
+function notAllowed(rules: HostRules, name: string, port: number): Fault {
+  const reason = rules.namesHost(name, port)
+    ? "the host is on the site's list, the address it has now can't be: loopback, link-local or metadata"
+    : `not on the site's list: mercury allow ${hostPort(name, port)}`;
+  return new Fault("not_allowed_here", reason, { detail: { host: name, port } });
 }
 
 /** A name that only resolves to loopback does not count: what it resolves to can change. */

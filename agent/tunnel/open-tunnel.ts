@@ -44,7 +44,7 @@ export class RefusedOpening extends Error {
 /** A WebSocket through the site's proxies. */
 export function connectBy(network: Network, clock: CorrectedClock): ConnectWire {
   return (url, header, signal) => {
-    const { proxy, tls } = network.webSocketOptions(new URL(url));
+    const { proxy, tls } = network.wayTo(new URL(url));
     return connectWebSocket(
       {
         url,

@@ -1,4 +1,4 @@
-import { createServer } from "node:http";
+import { createServer, request as forward, type IncomingMessage, type ServerResponse } from "node:http";
 import { type AddressInfo, connect } from "node:net";
 
 /** A proxy of a company's network, as far as a test needs one. */
@@ -11,14 +11,21 @@ export interface ConnectProxy extends AsyncDisposable {
 }
 
 /**
- * Takes CONNECT (RFC 9110 §9.3.6) of `user:password` (Basic, RFC 7617) and connects to the port of 127.0.0.1 that `targets` has
- * for the host. Everything else is answered 407, or 502 for a host that it does not have.
+ * Takes CONNECT (RFC 9110 §9.3.6) and requests in absolute form (RFC 9112 §3.2.2) of `user:password` (Basic, RFC 7617) and leads
+ * to the port of 127.0.0.1 that `targets` has for the host. Everything else is answered 407, or 502 for a host that it does not have.
  */
 export async function connectProxy(account: string, targets: Readonly<Record<string, number>>): Promise<ConnectProxy> {
   const expected = `Basic ${Buffer.from(account).toString("base64")}`;
   const passed: string[] = [];
   let refused = 0;
-  const server = createServer((_, response) => response.writeHead(405).end());
+  const server = createServer((request, response) => {
+    if (request.headers["proxy-authorization"] === expected) {
+      passOn(request, response, targets, passed);
+      return;
+    }
+    refused += 1;
+    response.writeHead(407, { "proxy-authenticate": 'Basic realm="site"' }).end();
+  });
   server.on("connect", (request, client, head) => {
     client.on("error", () => undefined);
     if (request.headers["proxy-authorization"] !== expected) {
@@ -57,4 +64,27 @@ export async function connectProxy(account: string, targets: Readonly<Record<str
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+function passOn(
+  request: IncomingMessage,
+  response: ServerResponse,
+  targets: Readonly<Record<string, number>>,
+  passed: string[],
+): void {
+  const url = URL.canParse(request.url ?? "") ? new URL(request.url ?? "") : undefined;
+  const port = url === undefined ? undefined : targets[url.hostname];
+  if (url === undefined || port === undefined) {
+    response.writeHead(502).end();
+    return;
+  }
+  passed.push(url.host);
+  const { "proxy-authorization": _, ...headers } = request.headers;
+  const options = { host: "127.0.0.1", port, method: request.method, path: url.pathname + url.search };
+  const onward = forward({ ...options, headers: { ...headers, host: url.host } }, (answer) => {
+    response.writeHead(answer.statusCode ?? 502, answer.headers);
+    answer.pipe(response);
+  });
+  onward.on("error", () => response.destroy());
+  request.pipe(onward);
 }

@@ -14,6 +14,7 @@ import { sourceCommands } from "../../support/stack.ts";
 
 const timeoutMs = 60_000;
 const gatewayName = "gateway.test"; // RFC 6761: resolves nowhere
+const systemName = "erp.test";
 const account = "mercury:s3cret";
 
 interface DoctorReport {
@@ -37,7 +38,7 @@ needs("openssl", "apt-get install openssl")("mercury on a company's network", ()
 
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), "network-"));
-    certificate = testCertificate(folder, "gateway", [gatewayName]);
+    certificate = testCertificate(folder, "gateway", [gatewayName, systemName]);
     gatewayPort = freePort();
     const port = freePort();
     solaris = new Program({
@@ -65,10 +66,16 @@ needs("openssl", "apt-get install openssl")("mercury on a company's network", ()
     rmSync(folder, { recursive: true, force: true });
   }, timeoutMs);
 
-  function newSite(environment: Record<string, string> = {}): MercurySite {
+  function newSite(environment: Record<string, string> = {}, allow: readonly string[] = []): MercurySite {
     sites += 1;
     const name = `site-${sites}`;
-    return new MercurySite({ command: sourceCommands.mercury, directory: join(folder, name), name, environment });
+    return new MercurySite({
+      command: sourceCommands.mercury,
+      directory: join(folder, name),
+      name,
+      environment,
+      allow,
+    });
   }
 
   async function doctor(site: MercurySite, ...words: string[]): Promise<DoctorReport> {
@@ -77,6 +84,16 @@ needs("openssl", "apt-get install openssl")("mercury on a company's network", ()
     expect(code).toBe(report.ok ? 0 : 75);
     return report;
   }
+  /** What a plugin's own check says now. */
+  const checked = async (agentId: string, plugin: string) =>
+    JSON.stringify(
+      await api.call(
+        "POST",
+        `/agents/${agentId}/commands`,
+        { command: { name: "check", plugin } },
+        { prefer: "wait=5" },
+      ),
+    );
   const failed = ({ findings }: DoctorReport) => findings.filter(({ ok }) => !ok).map(({ hop }) => hop);
 
   describe("doctor, before anything is enrolled", () => {
@@ -215,6 +232,54 @@ needs("openssl", "apt-get install openssl")("mercury on a company's network", ()
       expect(output).toMatch(/SELF_SIGNED|UNABLE_TO_VERIFY/);
       expect(output).not.toContain("s3cret");
       expect(code).toBe(75);
+    },
+    timeoutMs,
+  );
+
+  test(
+    "a plugin reaches its system through the proxy, by the site's list and the private authority",
+    async () => {
+      using system = Bun.serve({
+        port: 0,
+        hostname: "127.0.0.1",
+        tls: { cert: readFileSync(certificate.certFile, "utf8"), key: readFileSync(certificate.keyFile, "utf8") },
+        fetch: async (request) => {
+          if (request.method === "POST") taken.push(await request.text());
+          return new Response("ok");
+        },
+      });
+      const taken: string[] = [];
+      const targets = { [gatewayName]: gatewayPort, [systemName]: system.port ?? 0, "secret.test": system.port ?? 0 };
+      await using proxy = await connectProxy(account, targets);
+      const { agentId, token } = await api.createAgent(customerId, { name: "behind the proxy" });
+      await using site = newSite(
+        { HTTPS_PROXY: `http://${account}@127.0.0.1:${proxy.port}`, MERCURY_CA_FILE: certificate.certFile },
+        [`${systemName}:443`],
+      );
+      await site.enroll(token);
+      site.start();
+      await eventually("it is online", async () => (await api.status(agentId)).online);
+      const put = (plugin: string, host: string) =>
+        api.putPlugin(agentId, plugin, {
+          type: "http",
+          config: { baseUrl: `https://${host}`, auth: { kind: "none" }, down: { path: "/orders" } },
+        });
+      await put("erp", systemName);
+      const pushed = await api.push(agentId, "erp", '"through the proxy"', { waitS: 20 });
+      expect(pushed.state).toBe("applied");
+      expect(taken).toEqual(['"through the proxy"']);
+      expect(proxy.passed).toContain(`${systemName}:443`);
+
+      // What the list does not name is refused at use, though the proxy would lead there.
+      await put("secret", "secret.test");
+      await eventually("it is not allowed here", async () => {
+        const { actual } = await api.plugin(agentId, "secret");
+        return (
+          actual?.code === "not_allowed_here" || (await checked(agentId, "secret")).includes("not on the site's list")
+        );
+      });
+      expect(proxy.passed.filter((target) => target.startsWith("secret"))).toEqual([]);
+      expect(site.program.log).not.toContain("s3cret");
     },
     timeoutMs,
   );

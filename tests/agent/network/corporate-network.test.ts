@@ -104,7 +104,7 @@ needs("openssl", "apt-get install openssl")(
 
     const open = (through: Network): Promise<{ wire: Wire }> => {
       const url = `wss://${gateway}/tunnel`;
-      const { proxy: by, tls } = through.webSocketOptions(new URL(url));
+      const { proxy: by, tls } = through.wayTo(new URL(url));
       return connectWebSocket(
         {
           url,

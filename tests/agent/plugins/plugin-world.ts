@@ -11,7 +11,7 @@ import { encodeUpEntry } from "../../../agent/lanes/up-entry.ts";
 import { makePlugin } from "../../../agent/plugins/index.ts";
 import type { Plugin, PluginHost } from "../../../agent/plugins/plugin.ts";
 import { makePluginHost } from "../../../agent/running/plugin-host.ts";
-import { makeSiteFetch } from "../../../agent/site/site-fetch.ts";
+import { makeSiteFetch, type SiteWay } from "../../../agent/site/site-fetch.ts";
 import { makeSiteGuard } from "../../../agent/site/site-guard.ts";
 import type { Lane } from "../../../agent/store/lane-store.ts";
 
@@ -20,6 +20,8 @@ export interface WorldOptions {
   readonly directories?: readonly string[];
   readonly clock?: Clock;
   readonly outboxBytes?: number;
+  /** The site's proxies and authorities. Default none. */
+  readonly way?: SiteWay;
   /** What names lead to. */
   readonly names?: Readonly<Record<string, readonly string[]>>;
 }
@@ -53,7 +55,7 @@ export class PluginWorld implements AsyncDisposable {
       () => list,
       ...(names === undefined ? [] : [async (name: string) => names[name] ?? [name]]),
     );
-    const fetch = makeSiteFetch(site, undefined);
+    const fetch = makeSiteFetch(site, options.way ?? (() => ({})));
     const host = makePluginHost({ clock, random: systemRandom, log: makeLog(sink), site, fetch }, lane);
     return new PluginWorld(stores, lane, host, logged);
   }

@@ -27,6 +27,9 @@ const guard = (allow: string[], names: Record<string, string[]> = {}) =>
     async (name) => names[name] ?? [name],
   );
 
+/** A site without proxies and authorities of its own. */
+const direct = () => ({});
+
 describe("hosts and ports", () => {
   const lines = ["erp.example.com:443", "*.corp.local:8000-8099", "10.1.0.0/16:*", "[fd12::1]:80", "localhost:9000"];
   const names = {
@@ -195,7 +198,7 @@ describe("fetch", () => {
     const one = guard([`[::1]:${server.port}`, `127.0.0.1:${server.port}`, `erp.example.com:${server.port}`], {
       "erp.example.com": ["::1", "127.0.0.1"],
     });
-    const call = makeSiteFetch(one, undefined);
+    const call = makeSiteFetch(one, direct);
     const signal = AbortSignal.timeout(5_000);
     const url = (path: string) => new URL(`http://erp.example.com:${server.port}${path}`);
     const answer = await call({ url: url("/"), method: "GET", headers: {}, signal });
@@ -208,7 +211,7 @@ describe("fetch", () => {
   });
 
   test("tells that nobody answers as the system being unavailable", async () => {
-    const call = makeSiteFetch(guard(["127.0.0.1:1"]), undefined);
+    const call = makeSiteFetch(guard(["127.0.0.1:1"]), direct);
     const url = new URL("http://127.0.0.1:1/");
     const fault = await expectFault(
       call({ url, method: "GET", headers: {}, signal: AbortSignal.timeout(5_000) }),
@@ -249,10 +252,12 @@ needs("openssl", "Debian's package openssl")("fetch over TLS", () => {
     const one = guard([`127.0.0.1:${server.port}`], names);
     const signal = AbortSignal.timeout(5_000);
     const call = (trusted: readonly string[] | undefined, host: string) =>
-      makeSiteFetch(
-        one,
-        trusted,
-      )({ url: new URL(`https://${host}:${server.port}/`), method: "GET", headers: {}, signal });
+      makeSiteFetch(one, () => (trusted === undefined ? {} : { tls: { ca: [...trusted] } }))({
+        url: new URL(`https://${host}:${server.port}/`),
+        method: "GET",
+        headers: {},
+        signal,
+      });
     expect(await (await call([ca], "erp.example.com")).text()).toBe(`erp.example.com:${server.port}`);
     expect((await expectFault(call([ca], "other.example.com"), "system_unavailable")).detail.reason).toContain(
       "ALTNAME",
