@@ -1,6 +1,6 @@
-import { decode } from "cborg";
+import { CborReader } from "./cbor-reader.ts";
 import { CborWriter } from "./cbor-writer.ts";
-import { type Bytes, compareBytes } from "./octets.ts";
+import type { Bytes } from "./octets.ts";
 
 /** What our CBOR carries: no floats, tags, undefined or indefinite lengths. */
 export type CborValue =
@@ -20,21 +20,10 @@ export function encodeCbor(value: CborValue): Bytes {
 }
 
 /**
- * The one value these bytes encode. Throws on anything that is not the deterministic CBOR of a `CborValue`: trailing bytes,
- * duplicate or unsorted keys, longer forms than needed, indefinite lengths, floats of whole numbers, text that is no UTF-8.
+ * The one value these bytes encode. TypeError for anything that is not the deterministic CBOR of a `CborValue`: trailing bytes,
+ * duplicate or unsorted keys, longer forms than needed, indefinite lengths, floats of whole numbers, text that is no UTF-8,
+ * more than 32 arrays and maps in one another.
  */
 export function decodeCbor(bytes: Uint8Array): unknown {
-  const value: CborValue = decode(bytes, {
-    strict: true,
-    allowIndefinite: false,
-    allowUndefined: false,
-    allowInfinity: false,
-    allowNaN: false,
-    allowBigInt: false,
-    rejectDuplicateMapKeys: true,
-  });
-  // The library passes some other spellings; what its own encoder would not write is none of ours.
-  const again = encodeCbor(value);
-  if (again.length !== bytes.length || compareBytes(again, bytes) !== 0) throw new TypeError("not deterministic CBOR");
-  return value;
+  return new CborReader(bytes).whole();
 }
