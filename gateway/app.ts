@@ -14,6 +14,7 @@ import { HeapTidy } from "./heap-tidy.ts";
 import { type Health, httpApp, managementApp } from "./http-app.ts";
 import { RelaySwitch } from "./relay/relay-switch.ts";
 import { RemotePairs } from "./relay/remote-pairs.ts";
+import { Neighbours } from "./replica/neighbours.ts";
 import { fraction, Replica } from "./replica/replica.ts";
 import { RevocationList } from "./replica/revocation-list.ts";
 import { revocationSources } from "./replica/revocation-sources.ts";
@@ -127,6 +128,13 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     if (!watch.current) return new Fault("unavailable", "the revocation list is not known to be the newest");
     return undefined;
   };
+  const neighbours = new Neighbours({
+    broker,
+    clock,
+    replica: replica.identifier,
+    gateway: () => replica.appointment?.gatewayId,
+    admits: () => notReady() === undefined,
+  });
   const health = (): Health => {
     const fault = notReady();
     return fault === undefined ? { ready: true } : { ready: false, reason: fault.message };
@@ -252,22 +260,20 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     log.info("ready for agents", { nexus: replica.identifier, origins: replica.appointment?.origins });
   }
 
-  async function isAlone(): Promise<boolean> {
-    const nodes = await broker.list("node").catch(() => []); // nobody can be found then: the same as alone
-    return !nodes.some(({ name }) => name.kind === "node" && name.replica !== replica.identifier);
-  }
-
   async function drained(): Promise<void> {
     log.info("draining", { sessions: registry.size });
     const beganMs = clock.monotonic();
     const elapsedMs = () => clock.monotonic() - beganMs;
     registry.goaway();
-    // The lease of a replica that was killed stands for 15 s: whether this one is alone is asked again.
-    for (let alone = await isAlone(), askedMs = 0; registry.size > 0; await sleep(clock, drainLookMs)) {
+    for (
+      let alone = !(await neighbours.anyAdmits()), askedMs = elapsedMs();
+      registry.size > 0;
+      await sleep(clock, drainLookMs)
+    ) {
       if (elapsedMs() >= (alone ? Math.min(aloneDrainMs, config.drainMs) : config.drainMs)) break;
       if (elapsedMs() - askedMs < aloneEveryMs) continue;
       askedMs = elapsedMs();
-      alone = await isAlone();
+      alone = !(await neighbours.anyAdmits()); // the other may have gone meanwhile
     }
     registry.endAll("draining");
     await registry.drained();
@@ -278,6 +284,7 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     watch[Symbol.dispose]();
     replica[Symbol.dispose]();
     await digests.stop();
+    neighbours[Symbol.dispose]();
     await presence.close();
   }
 

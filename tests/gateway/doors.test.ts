@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { webSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
 import { enrollmentBodyBytesMax } from "#lib/limits";
+import { systemClock } from "#lib/runtime";
 import { testCertificate } from "../support/certificate.ts";
 import { eventually } from "../support/eventually.ts";
 import { FakeSession, headerOf, openTunnel } from "../support/fake-agent-tunnel.ts";
@@ -234,6 +235,36 @@ describe("drain", () => {
     await second.link.close("closed");
     await nexus[Symbol.asyncDispose]();
     await other[Symbol.asyncDispose]();
+  });
+
+  test("a replica whose lease stands, but which answers no more, keeps nobody waiting", async () => {
+    const { solaris, nexus } = await world({ drainMs: 60_000 });
+    await own.broker.put({ kind: "node", replica: `I${"ab".repeat(32)}` }, new Uint8Array(1)); // killed a moment ago
+    const agent = await solaris.addAgent("agt_widowed");
+    const session = await FakeSession.begin(await openTunnel(suite, solaris, agent, nexus.url));
+    const from = systemClock.monotonic();
+    await nexus[Symbol.asyncDispose]();
+    expect(systemClock.monotonic() - from).toBeLessThan(5_000); // the lease stands for 15 s
+    expect((await session.link.closed).code).toBe("draining");
+  });
+
+  test("waits while another replica admits agents, and no longer", async () => {
+    const { solaris, nexus } = await world({ drainMs: 60_000 });
+    const other = await startNexus({ solaris, broker: own.broker });
+    const agent = await solaris.addAgent("agt_waiting");
+    const session = await FakeSession.begin(await openTunnel(suite, solaris, agent, nexus.url));
+    let ended = false;
+    void session.link.closed.then(() => {
+      ended = true;
+    });
+    const from = systemClock.monotonic();
+    const drained = nexus.nexus.drain();
+    await eventually("two seconds", () => systemClock.monotonic() - from > 2_000);
+    expect(ended).toBe(false);
+    await other[Symbol.asyncDispose](); // now there is nobody left to go to
+    await drained;
+    expect((await session.link.closed).code).toBe("draining");
+    await nexus[Symbol.asyncDispose]();
   });
 
   test("does not wait for sessions that have nowhere to go", async () => {
