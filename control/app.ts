@@ -41,6 +41,7 @@ import {
 } from "./monitoring/index.ts";
 import { makeNexusApi } from "./nexus-api.ts";
 import { openingNexusRoutes, openingRoutes } from "./openings/index.ts";
+import { portalNexusRoutes } from "./portals/index.ts";
 import type { Retention } from "./retention/index.ts";
 
 /** What Solaris is made of. Databases, KMS and broker stay the caller's to close. */
@@ -148,6 +149,7 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
     gatewayNexusRoutes({ ...gateway, revocations }),
     enrollmentNexusRoutes(identity),
     openingNexusRoutes({ ...identity, opened: metrics.opened }),
+    portalNexusRoutes(identity),
     monitoringNexusRoutes(identity),
   ]);
 
@@ -164,6 +166,7 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
     { name: "broker usage", everyMs: 10_000, run: () => brokerUsage.look() },
     { name: "authority", everyMs: 1_000, run: () => authority.look() },
     { name: "authority rotation", everyMs: 2_000, run: () => finishRotation(rotation, signAnew) },
+    { name: "portals", everyMs: 2_000, run: () => messaging.lookAtPortals() },
     { name: "revocation list", everyMs: 5_000, run: () => revocations.push() },
     { name: "audit summaries", everyMs: 60_000, run: () => writeSummaries({ db, audit, suite, clock }) },
     { name: "audit checkpoints", everyMs: 300_000, run: checkpoint },

@@ -37,6 +37,7 @@ import {
   receivedRoutes,
 } from "./messages/index.ts";
 import { insertWarning } from "./monitoring/agent-events.ts";
+import { desiredPortalsOf, makePortalStates, portalRoutes } from "./portals/index.ts";
 import { purgeForever, type Retention, retentionRoutes } from "./retention/index.ts";
 
 export interface MessagingDeps extends SliceDeps {
@@ -60,6 +61,8 @@ export interface Messaging extends AsyncDisposable {
   readonly slices: readonly Hono<ApiEnv>[];
   /** An agent has a new identity: what is sealed to it is sealed anew. */
   identityChanged(agentId: string): Promise<void>;
+  /** What portals are and what their nodes' states say is brought together: to be called every few seconds. */
+  lookAtPortals(): Promise<void>;
   /** Signs every desired state anew: the authority has another key. */
   signAnew(): Promise<void>;
   /** Number of the newest desired state that is sealed to the agent; 0 = none. */
@@ -81,7 +84,8 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
   const targets = makeTargets({ db, lanes, clock });
   const pushDeps = { ...deps, metrics, lanes, targets, watch, publishDown, limiter: makeRateLimiter(deps) };
   const pusher = makePusher(pushDeps);
-  const states = makeDesiredStates(deps);
+  const states = makeDesiredStates({ ...deps, portalsOf: (agentId) => desiredPortalsOf(db, agentId) });
+  const portalStates = makePortalStates({ db, log, states });
   const give = makeGiveCommand(deps);
   const closing = new AbortController();
   const leases = makeLeases(deps, deps.replica);
@@ -140,11 +144,14 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
       letterRoutes({ ...deps, targets, pusher }),
       quarantineRoutes({ ...deps, released: () => feed.poke() }),
       commandRoutes({ ...deps, give }),
+      portalRoutes({ ...deps, states: portalStates }),
       retentionRoutes(deps),
     ],
     async identityChanged(agentId) {
       await states.reseal(agentId);
+      await portalStates.look();
     },
+    lookAtPortals: () => portalStates.look(),
     signAnew: () => resealAll(db, states),
     desiredNumber: (agentId) => desiredNumberOf(db, agentId),
     upWatermarks: (agentId) => upWatermarksOf(db, agentId),

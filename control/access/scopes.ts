@@ -8,6 +8,8 @@ const customerScopes = [
   "agents:write",
   "plugins:read",
   "plugins:write",
+  "portals:read",
+  "portals:write",
   "messages:read",
   "messages:write",
   "commands:write",

@@ -93,7 +93,8 @@ export function desiredRoutes(deps: DesiredDeps) {
 
   async function itemsOf(agentId: string): Promise<ReadonlyMap<string, DesiredReportItem & { reportedAt: number }>> {
     const report = await reportOf(deps.db, agentId);
-    return new Map((report?.items ?? []).map((item) => [item.name, { ...item, reportedAt: report?.at ?? 0 }]));
+    const plugins = (report?.items ?? []).filter(({ kind }) => kind === "plugin");
+    return new Map(plugins.map((item) => [item.name, { ...item, reportedAt: report?.at ?? 0 }]));
   }
 
   const show = async (row: PluginRow) => showPlugin(row, (await itemsOf(row.agentId)).get(row.name));

@@ -89,7 +89,7 @@ export const desiredReports = sqliteTable("desired_reports", {
 
 /** One item of a report, as `lib/session` checked it. */
 export interface DesiredReportItem {
-  readonly kind: "plugin";
+  readonly kind: "plugin" | "portal";
   readonly name: string;
   readonly actual: number;
   readonly wanted: number;

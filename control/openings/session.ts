@@ -63,8 +63,11 @@ export async function refresh(
   };
 }
 
-/** The standing of a session's agent, if the session is its slot's newest and all is well with it. */
-async function demandSession(
+/**
+ * The standing of a session's agent, if the session is its slot's newest and all is well with it. Faults: `displaced`, `revoked`,
+ * `held`, what is wrong with the licence, `identity_unexpected`.
+ */
+export async function demandSession(
   deps: SessionDeps,
   gateway: GatewayRow,
   { agentId, slot, epoch }: SessionKey,

@@ -69,6 +69,15 @@ export const relayOpensBurst = 128;
 /** A wire that is asked for is there, or refused with a code, within this. */
 export const relayOpenTimeoutMs = 1_800;
 
+// Portals
+export const portalsPerAgentMax = 64;
+/** Nodes at the other end of one portal. */
+export const portalNodesMax = 16;
+/** Connections of one portal at one node: those of all portals of a pair share `streamsPerLinkMax`. */
+export const portalConnectionsMax = 1_000;
+/** `sun_path` holds 104 bytes on macOS. */
+export const portalPathLengthMax = 100;
+
 // Heartbeat: a dead path is noticed within 15 s.
 export const pingIntervalMs = 5_000;
 export const pingTimeoutMs = 10_000;

@@ -1,8 +1,9 @@
 /** Desired state of a node: all that it should run (PROTOCOL §9). Lies in a `mercury-desired` statement. */
 
 import { z } from "zod";
-import { bodyBytesMax, laneAgeMaxMs, lanesPerAgentMax } from "#lib/limits";
+import { bodyBytesMax, laneAgeMaxMs, lanesPerAgentMax, portalsPerAgentMax } from "#lib/limits";
 import { codeSchema, nameSchema, numberSchema, reasonSchema } from "./fields.ts";
+import { desiredPortalSchema } from "./portals.ts";
 
 /** One configured connector. `config` fits the schema of its `type` (`connectorTypes`), secrets included. */
 export const desiredPluginSchema = z.strictObject({
@@ -35,7 +36,7 @@ export const desiredPluginSchema = z.strictObject({
 /** All that one node should run. What it does not list does not exist. */
 export const desiredStateSchema = z.strictObject({
   plugins: z.array(desiredPluginSchema).max(lanesPerAgentMax),
-  portals: z.array(z.unknown()).max(0),
+  portals: z.array(desiredPortalSchema).max(portalsPerAgentMax),
   policies: z.array(z.unknown()).max(0),
 });
 
@@ -47,7 +48,7 @@ export const desiredReportSchema = z.strictObject({
   items: z
     .array(
       z.strictObject({
-        kind: z.enum(["plugin"]),
+        kind: z.enum(["plugin", "portal"]),
         name: nameSchema,
         /** Version that runs now; 0 = none. Differs from `wanted` where the last good form was kept. */
         actual: numberSchema,
@@ -57,7 +58,7 @@ export const desiredReportSchema = z.strictObject({
         reason: reasonSchema.optional(),
       }),
     )
-    .max(2 * lanesPerAgentMax),
+    .max(2 * (lanesPerAgentMax + portalsPerAgentMax)),
 });
 
 /** Orders to a node, run once, answered (PROTOCOL §8). */

@@ -12,4 +12,5 @@ export * from "./entries.ts";
 export * from "./fields.ts";
 export * from "./lane-streams.ts";
 export * from "./nexus-api.ts";
+export * from "./portals.ts";
 export { sessionStreams } from "./stream-names.ts";

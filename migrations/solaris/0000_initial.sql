@@ -511,3 +511,37 @@ CREATE TABLE `used_headers` (
 );
 
 CREATE INDEX `used_headers_by_time` ON `used_headers` (`until`);
+CREATE TABLE `portal_nodes` (
+	`portal_id` text NOT NULL,
+	`agent_id` text NOT NULL,
+	`end` text NOT NULL,
+	`wanted` integer NOT NULL,
+	`stated_version` integer NOT NULL,
+	`identifier` text,
+	PRIMARY KEY(`portal_id`, `agent_id`),
+	FOREIGN KEY (`portal_id`) REFERENCES `portals`(`id`) ON UPDATE no action ON DELETE no action
+);
+
+CREATE INDEX `portal_nodes_by_agent` ON `portal_nodes` (`agent_id`);
+CREATE TABLE `portals` (
+	`id` text PRIMARY KEY NOT NULL,
+	`customer_id` text NOT NULL,
+	`name` text NOT NULL,
+	`version` integer NOT NULL,
+	`enabled` integer NOT NULL,
+	`mode` text NOT NULL,
+	`protocol` text NOT NULL,
+	`listen` text NOT NULL,
+	`target` text NOT NULL,
+	`connect_timeout_ms` integer NOT NULL,
+	`connections_max` integer NOT NULL,
+	`created_at` integer NOT NULL,
+	`created_by` text NOT NULL,
+	`updated_at` integer NOT NULL,
+	`updated_by` text NOT NULL,
+	`deleted_at` integer,
+	FOREIGN KEY (`customer_id`) REFERENCES `customers`(`id`) ON UPDATE no action ON DELETE no action
+);
+
+CREATE UNIQUE INDEX `portals_by_name` ON `portals` (`customer_id`,`name`) WHERE deleted_at IS NULL;
+CREATE INDEX `portals_by_customer` ON `portals` (`customer_id`,`id`);

@@ -156,13 +156,24 @@ export class DataSide implements AsyncDisposable {
   }
 }
 
+const customerScopes: Principal["scopes"] = [
+  "messages:read",
+  "messages:write",
+  "plugins:read",
+  "plugins:write",
+  "portals:read",
+  "portals:write",
+  "agents:read",
+  "commands:write",
+];
+
 const principals = new Map<string, Principal>([
   ["platform", { keyId: "key_platform", scopes: ["*"], customerId: null }],
   [
     "acme",
     {
       keyId: "key_acme",
-      scopes: ["messages:read", "messages:write", "plugins:read", "plugins:write", "agents:read", "commands:write"],
+      scopes: customerScopes,
       customerId: "cus_acme",
     },
   ],
@@ -170,7 +181,7 @@ const principals = new Map<string, Principal>([
     "other",
     {
       keyId: "key_other",
-      scopes: ["messages:read", "messages:write", "plugins:read", "plugins:write", "agents:read", "commands:write"],
+      scopes: customerScopes,
       customerId: "cus_other",
     },
   ],

@@ -1,0 +1,201 @@
+import { Fault } from "#lib/fault";
+import { portalsPerAgentMax } from "#lib/limits";
+import type { DesiredPortal, RelayAnswer } from "#lib/session";
+import { actorOf, demandCustomer, type Principal } from "../access/principal.ts";
+import { type AgentRow, agentById } from "../agents/index.ts";
+import { type Keep, keepNothing, type SliceDeps } from "../api/index.ts";
+import { type Db, expecting, isDuplicate, isUnmet } from "../db/index.ts";
+import {
+  dropNodes,
+  identifiersAt,
+  insertPortal,
+  nodesOf,
+  type PortalNodeRow,
+  type PortalRow,
+  portalById,
+  portalsOfAgent,
+  putNode,
+  reachable,
+  updatePortal,
+} from "./repo.ts";
+import { checkPortal, desiredPortal, type WantedPortal } from "./rules.ts";
+import type { PortalStates } from "./states.ts";
+import { portals } from "./tables.ts";
+
+export interface PortalDeps extends Pick<SliceDeps, "db" | "audit" | "clock" | "newId"> {
+  readonly states: PortalStates;
+}
+
+/** A portal with its nodes. */
+export interface Portal {
+  readonly row: PortalRow;
+  readonly nodes: readonly PortalNodeRow[];
+}
+
+/** The portal, if this key may see it. Fault `not_found`. */
+export async function findPortal(deps: Pick<PortalDeps, "db">, by: Principal, id: string): Promise<Portal> {
+  const row = await portalById(deps.db, id);
+  if (row === undefined || row.deletedAt !== null) throw new Fault("not_found");
+  demandCustomer(by, row.customerId);
+  return { row, nodes: await nodesOf(deps.db, [id]) };
+}
+
+/** A new portal; its nodes learn it with their next desired state. Faults: `invalid` per field, `conflict` (name taken). */
+export async function createPortal(
+  deps: PortalDeps,
+  by: Principal,
+  { customerId, ...wanted }: WantedPortal & { readonly customerId: string },
+  keep: Keep<Portal> = keepNothing,
+): Promise<Portal> {
+  demandCustomer(by, customerId);
+  const nodes = await nodesFor(deps.db, customerId, wanted);
+  const created = { createdAt: deps.clock.now(), createdBy: actorOf(by) };
+  const row = rowOf(deps, by, { id: deps.newId("prt"), customerId, version: 1, ...created }, wanted);
+  const portal = { row, nodes: nodeRows(row, nodes) };
+  await orTaken(
+    deps.audit.record(
+      eventOf(by, "portal.created", row),
+      insertPortal(deps.db, row),
+      ...portal.nodes.map((node) => putNode(deps.db, node)),
+      ...(await keep(portal)),
+    ),
+  );
+  await deps.states.settle(row.id);
+  return portal;
+}
+
+/** Replaces the definition; `version` is the one that is replaced (If-Match). Faults as `createPortal`, `not_found`. */
+export async function changePortal(
+  deps: PortalDeps,
+  by: Principal,
+  at: { readonly id: string; readonly version: number | undefined },
+  wanted: WantedPortal,
+): Promise<Portal> {
+  const { row: former } = await findPortal(deps, by, at.id);
+  const { id, customerId, createdAt, createdBy } = former;
+  const nodes = await nodesFor(deps.db, customerId, wanted);
+  const version = at.version ?? former.version;
+  const row = rowOf(deps, by, { id, customerId, version: version + 1, createdAt, createdBy }, wanted);
+  const portal = { row, nodes: nodeRows(row, nodes) };
+  const kept = nodes.map(({ agent }) => agent.id);
+  await orChanged(
+    deps.audit.record(
+      eventOf(by, "portal.changed", row),
+      expecting(1, updatePortal(deps.db, row, version)),
+      dropNodes(deps.db, id, kept),
+      ...portal.nodes.map((node) => putNode(deps.db, node)),
+    ),
+  );
+  await deps.states.settle(id);
+  return portal;
+}
+
+/** Ends a portal at all its nodes. Faults `not_found`, `conflict`. */
+export async function deletePortal(
+  deps: PortalDeps,
+  by: Principal,
+  at: { readonly id: string; readonly version: number | undefined },
+): Promise<void> {
+  const { row: former } = await findPortal(deps, by, at.id);
+  const version = at.version ?? former.version;
+  const now = deps.clock.now();
+  const row = { ...former, version: version + 1, updatedAt: now, updatedBy: actorOf(by), deletedAt: now };
+  await orChanged(
+    deps.audit.record(
+      eventOf(by, "portal.deleted", row),
+      expecting(1, updatePortal(deps.db, row, version)),
+      dropNodes(deps.db, row.id, []),
+    ),
+  );
+  await deps.states.settle(row.id);
+}
+
+/** The ends of portals that an agent runs, for its desired state. */
+export async function desiredPortalsOf(db: Db, agentId: string): Promise<DesiredPortal[]> {
+  const ends = await portalsOfAgent(db, agentId);
+  const desired = await Promise.all(
+    ends.map(async ({ portal, node }) => {
+      const others = await identifiersAt(db, portal.id, node.end === "inlet" ? "outlet" : "inlet");
+      return desiredPortal(portal, node.end, others);
+    }),
+  );
+  return desired.flatMap((portal) => portal ?? []);
+}
+
+/** Whose node `to` is, for a wire from `agent`. Faults: `not_found` for none of its customer, `forbidden` where no portal joins the two. */
+export async function relayTo(db: Db, agent: AgentRow, to: string): Promise<RelayAnswer> {
+  const found = await reachable(db, agent.id, agent.customerId, to);
+  if (found === undefined) throw new Fault("not_found");
+  if (!found.joined) throw new Fault("forbidden", "no portal joins the two nodes");
+  return { agentId: found.agentId, customerId: agent.customerId };
+}
+
+interface WantedNode {
+  readonly agent: AgentRow;
+  readonly end: PortalNodeRow["end"];
+}
+
+/** The agents that a portal names. Fault `invalid` at the field for one that is not of the customer, is revoked or has no room. */
+async function nodesFor(db: Db, customerId: string, wanted: WantedPortal): Promise<WantedNode[]> {
+  checkPortal(wanted);
+  const named = [
+    { path: "inlet.agentId", id: wanted.inlet.agentId, end: "inlet" as const },
+    ...wanted.outlet.agentIds.map((id, index) => ({ path: `outlet.agentIds.${index}`, id, end: "outlet" as const })),
+  ];
+  const wrong: Record<string, string> = {};
+  const nodes: WantedNode[] = [];
+  for (const { path, id, end } of named) {
+    const agent = await agentById(db, id);
+    if (agent === undefined || agent.customerId !== customerId) wrong[path] = "no such agent of this customer";
+    else if (agent.revokedAt !== null) wrong[path] = "this agent is revoked";
+    else if ((await portalsOfAgent(db, id)).length >= portalsPerAgentMax)
+      wrong[path] = `has part in ${portalsPerAgentMax} portals`;
+    else nodes.push({ agent, end });
+  }
+  if (Object.keys(wrong).length > 0) throw new Fault("invalid", undefined, { detail: wrong });
+  return nodes;
+}
+
+function rowOf(
+  deps: PortalDeps,
+  by: Principal,
+  fixed: Pick<PortalRow, "id" | "customerId" | "version" | "createdAt" | "createdBy">,
+  { inlet, outlet, ...wanted }: WantedPortal,
+): PortalRow {
+  const { target, connectTimeoutMs } = outlet;
+  const updated = { updatedAt: deps.clock.now(), updatedBy: actorOf(by), deletedAt: null };
+  return { ...fixed, ...wanted, listen: inlet.listen, target, connectTimeoutMs, ...updated };
+}
+
+function nodeRows({ id }: PortalRow, nodes: readonly WantedNode[]): PortalNodeRow[] {
+  return nodes.map(({ agent, end }) => ({
+    portalId: id,
+    agentId: agent.id,
+    end,
+    wanted: true,
+    statedVersion: 0,
+    identifier: agent.identifier,
+  }));
+}
+
+function eventOf(by: Principal, action: string, { id, customerId, name, version, mode }: PortalRow) {
+  return { actor: actorOf(by), action, subject: id, customerId, detail: { name, version, mode } };
+}
+
+async function orTaken<T>(written: Promise<T>): Promise<T> {
+  try {
+    return await written;
+  } catch (error) {
+    if (!isDuplicate(error, portals.name)) throw error;
+    throw new Fault("conflict", "a portal of this name exists", { cause: error });
+  }
+}
+
+async function orChanged<T>(written: Promise<T>): Promise<T> {
+  try {
+    return await orTaken(written);
+  } catch (error) {
+    if (!isUnmet(error, 0)) throw error;
+    throw new Fault("conflict", "changed by someone else in between: read it again", { cause: error });
+  }
+}

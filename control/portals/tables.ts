@@ -1,0 +1,59 @@
+import { sql } from "drizzle-orm";
+import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import { type PortalListen, type PortalTarget, portalModes } from "#lib/session";
+import { customers } from "../customers/tables.ts";
+import { json, time } from "../db/index.ts";
+
+export const portalProtocols = ["tcp"] as const;
+export const portalEnds = ["inlet", "outlet"] as const;
+
+/** An inlet at one node joined to an outlet at others. */
+export const portals = sqliteTable(
+  "portals",
+  {
+    id: text().primaryKey(),
+    customerId: text("customer_id")
+      .notNull()
+      .references(() => customers.id),
+    name: text().notNull(),
+    version: integer().notNull(),
+    enabled: integer({ mode: "boolean" }).notNull(),
+    mode: text({ enum: portalModes }).notNull(),
+    protocol: text({ enum: portalProtocols }).notNull(),
+    listen: json<PortalListen>().notNull(),
+    target: json<PortalTarget>().notNull(),
+    connectTimeoutMs: integer("connect_timeout_ms").notNull(),
+    connectionsMax: integer("connections_max").notNull(),
+    createdAt: time("created_at").notNull(),
+    createdBy: text("created_by").notNull(),
+    updatedAt: time("updated_at").notNull(),
+    updatedBy: text("updated_by").notNull(),
+    deletedAt: time("deleted_at"),
+  },
+  (table) => [
+    uniqueIndex("portals_by_name").on(table.customerId, table.name).where(sql`deleted_at IS NULL`),
+    index("portals_by_customer").on(table.customerId, table.id),
+  ],
+);
+
+/** The nodes of a portal, and how far their desired states have come. */
+export const portalNodes = sqliteTable(
+  "portal_nodes",
+  {
+    portalId: text("portal_id")
+      .notNull()
+      .references(() => portals.id),
+    agentId: text("agent_id").notNull(),
+    end: text({ enum: portalEnds }).notNull(),
+    /** False: it was one, and its desired state has yet to say so. */
+    wanted: integer({ mode: "boolean" }).notNull(),
+    /** Version of the portal that its newest desired state was made of; 0 = none, or something that it names has changed. */
+    statedVersion: integer("stated_version").notNull(),
+    /** Identifier of the agent that the states of the others name. */
+    identifier: text(),
+  },
+  (table) => [
+    primaryKey({ columns: [table.portalId, table.agentId] }),
+    index("portal_nodes_by_agent").on(table.agentId),
+  ],
+);

@@ -1,0 +1,165 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { fromUtf8 } from "#lib/bytes";
+import type { NodeKeys } from "#lib/identity";
+import { type DesiredPortal, desiredStateSchema } from "#lib/session";
+import { unsealedText, verifyDesired } from "#lib/statement";
+import { addAgent, addCustomer, DataSide, enrollAgent, type Replica } from "#support/data-side";
+
+let side: DataSide;
+let replica: Replica;
+let keys: Record<"site" | "backend" | "spare", NodeKeys>;
+
+beforeAll(async () => {
+  side = await DataSide.make();
+  replica = await side.replica();
+  await addCustomer(replica, "acme");
+  await addCustomer(replica, "other");
+  for (const id of ["site", "backend", "spare", "later"]) await addAgent(replica, "acme", id);
+  await addAgent(replica, "other", "stranger");
+  const [site, backend, spare] = [
+    await enrollAgent(replica, "site"),
+    await enrollAgent(replica, "backend"),
+    await enrollAgent(replica, "spare"),
+  ];
+  keys = { site, backend, spare };
+});
+afterAll(() => side[Symbol.asyncDispose]());
+
+const portal = (name: string, change: object = {}) => ({
+  name,
+  inlet: { agentId: "site", listen: { port: 15_432 } },
+  outlet: { agentIds: ["backend"], target: { host: "db.internal", port: 5_432 } },
+  ...change,
+});
+
+async function call(method: string, path: string, body?: unknown, headers = {}) {
+  const answer = await replica.call(method, path, body, headers);
+  const text = await answer.text();
+  // biome-ignore lint/suspicious/noExplicitAny: answers are read by path
+  return { status: answer.status, headers: answer.headers, json: (text === "" ? undefined : JSON.parse(text)) as any };
+}
+
+const create = (body: object, headers = {}) => call("POST", "/portals", { customerId: "cus_acme", ...body }, headers);
+
+/** What the node would take from the broker, checked as it checks. */
+async function portalsAt(agent: keyof typeof keys): Promise<DesiredPortal[]> {
+  const value = await replica.broker.get({ kind: "desired", agent });
+  if (value === undefined) return [];
+  const node = keys[agent];
+  const claims = await verifyDesired(replica.deps.suite, unsealedText(await node.unseal(fromUtf8(value.bytes))), {
+    authority: replica.authority.identity,
+    recipient: node.identity.identifier,
+    now: Date.now(),
+  });
+  const { plugins, portals, policies } = claims;
+  return desiredStateSchema.parse({ plugins, portals, policies }).portals;
+}
+
+const named = async (agent: keyof typeof keys, name: string) =>
+  (await portalsAt(agent)).find((one) => one.name === name);
+
+describe("a portal", () => {
+  test("reaches both nodes at once, each with its own end and the other's identifier", async () => {
+    const { status, json } = await create(portal("db"));
+    expect(status).toBe(201);
+    expect(json).toMatchObject({
+      name: "db",
+      mode: "e2e",
+      version: 1,
+      inlet: { listen: { host: "127.0.0.1", port: 15_432 } },
+    });
+    expect(await named("site", "db")).toMatchObject({
+      end: "inlet",
+      id: json.id,
+      nodes: [keys.backend.identity.identifier],
+    });
+    const outlet = await named("backend", "db");
+    expect(outlet).toMatchObject({
+      end: "outlet",
+      target: { host: "db.internal" },
+      nodes: [keys.site.identity.identifier],
+    });
+    expect(outlet).not.toHaveProperty("listen");
+    expect(await portalsAt("spare")).toEqual([]);
+  });
+
+  test("that changes its outlet node leaves the one before", async () => {
+    const { json, headers } = await create(portal("moving"));
+    expect(headers.get("etag")).toBeNull();
+    const wanted = portal("moving", { outlet: { agentIds: ["spare"], target: { host: "db2", port: 1 } } });
+    const changed = await call("PUT", `/portals/${json.id}`, wanted, { "if-match": '"1"' });
+    expect(changed.json).toMatchObject({ version: 2, outlet: { agentIds: ["spare"] } });
+    expect(await named("backend", "moving")).toBeUndefined();
+    expect(await named("spare", "moving")).toMatchObject({ version: 2, target: { host: "db2", port: 1 } });
+    expect(await named("site", "moving")).toMatchObject({ version: 2, nodes: [keys.spare.identity.identifier] });
+    expect((await call("PUT", `/portals/${json.id}`, wanted, { "if-match": '"1"' })).json.code).toBe("conflict");
+    expect((await call("DELETE", `/portals/${json.id}`)).status).toBe(204);
+    expect(await named("spare", "moving")).toBeUndefined();
+    expect(await named("site", "moving")).toBeUndefined();
+    expect((await call("GET", `/portals/${json.id}`)).status).toBe(404);
+    expect((await create(portal("moving"))).status).toBe(201); // its name is free again
+  });
+
+  test("learns the identity of a node that is enrolled later", async () => {
+    await create(portal("later", { outlet: { agentIds: ["later"], target: { host: "x", port: 1 } } }));
+    expect(await named("site", "later")).toMatchObject({ nodes: [] });
+    const node = await enrollAgent(replica, "later");
+    await replica.messaging.identityChanged("later");
+    expect(await named("site", "later")).toMatchObject({ nodes: [node.identity.identifier] });
+  });
+
+  test("is created once for one Idempotency-Key", async () => {
+    const [one, two] = [
+      await create(portal("once"), { "idempotency-key": "k1" }),
+      await create(portal("once"), { "idempotency-key": "k1" }),
+    ];
+    expect(two.json.id).toBe(one.json.id);
+    expect((await create(portal("once"))).json.code).toBe("conflict");
+  });
+
+  test("that can't be is refused at the field", async () => {
+    const paths = async (body: object) => {
+      const { status, json } = await create(body);
+      expect(status).toBe(422);
+      return json.errors.map(({ path }: { path: string }) => path);
+    };
+    expect(await paths(portal("x", { mode: "terminated" }))).toEqual(["mode"]);
+    expect(await paths(portal("x", { mode: "tls" }))).toEqual(["mode"]);
+    expect(await paths(portal("x", { inlet: { agentId: "backend", listen: { port: 1 } } }))).toEqual([
+      "outlet.agentIds.0",
+    ]);
+    expect(await paths(portal("x", { inlet: { agentId: "stranger", listen: { port: 1 } } }))).toEqual([
+      "inlet.agentId",
+    ]);
+    expect(
+      await paths(portal("x", { outlet: { agentIds: ["nobody", "backend"], target: { host: "h", port: 1 } } })),
+    ).toEqual(["outlet.agentIds.0"]);
+    expect(
+      await paths(portal("x", { outlet: { agentIds: ["backend"], target: { host: "h", port: 70_000 } } })),
+    ).toEqual(["outlet.target.port"]);
+    expect(await paths(portal("x", { inlet: { agentId: "site", listen: { unix: "relative" } } }))).toHaveLength(1);
+  });
+
+  test("of one customer is nothing to a key of another", async () => {
+    const { json } = await create(portal("private"));
+    const other = { authorization: "Bearer other" };
+    expect((await call("GET", `/portals/${json.id}`, undefined, other)).status).toBe(404);
+    expect((await call("PUT", `/portals/${json.id}`, portal("private"), other)).status).toBe(404);
+    expect((await call("DELETE", `/portals/${json.id}`, undefined, other)).status).toBe(404);
+    expect((await call("GET", "/portals", undefined, other)).json.items).toEqual([]);
+    expect((await call("GET", "/portals?customerId=cus_acme", undefined, other)).status).toBe(404);
+    expect((await create(portal("theirs"), other)).status).toBe(404);
+    const mixed = portal("theirs", { customerId: "cus_other", inlet: { agentId: "stranger", listen: { port: 1 } } });
+    const { json: refused } = await call("POST", "/portals", mixed, other);
+    expect(refused.errors.map(({ path }: { path: string }) => path)).toEqual(["outlet.agentIds.0"]);
+    expect((await call("GET", "/portals", undefined, { authorization: "Bearer reader" })).json.code).toBe("forbidden");
+  });
+
+  test("is listed by mode, a page at a time", async () => {
+    for (const name of ["a-1", "a-2", "a-3"]) await create(portal(name));
+    const { json } = await call("GET", "/portals?mode=e2e&limit=2");
+    expect(json.items).toHaveLength(2);
+    expect(json.next).toBe(json.items[1].id);
+    expect((await call("GET", "/portals?mode=tls")).json.items).toEqual([]);
+  });
+});
