@@ -2,7 +2,7 @@
 import { hex, utf8 } from "#lib/bytes";
 import type { Cancel, Clock, Random } from "#lib/clock";
 import type { CryptoSuite } from "#lib/crypto";
-import { asFault, type FaultCode } from "#lib/fault";
+import { asFault, Fault, type FaultCode } from "#lib/fault";
 import type { Log } from "#lib/log";
 import { hostFacts, monitorLoopLag, residentBytes, startWatchdog } from "#lib/runtime";
 import { type DesiredReport, nodeLane } from "#lib/session";
@@ -13,6 +13,9 @@ import type { AgentConfig } from "./config.ts";
 import { Reconciler } from "./desired/reconciler.ts";
 import { takeDesired } from "./desired/take-desired.ts";
 import { giveUpLane } from "./lanes/give-up-lane.ts";
+import { PeerChannels } from "./peers/peer-channels.ts";
+import { namedNodesMayOpen } from "./portals/may-open.ts";
+import { PortalHost } from "./portals/portal-host.ts";
 import { RunningPlugins } from "./running/plugin-runner.ts";
 import { makeSiteFetch } from "./site/site-fetch.ts";
 import type { SiteFile } from "./site/site-file.ts";
@@ -74,6 +77,29 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
     testConnectors: config.testConnectors,
     onChange: () => tunnel.lanesChanged(),
   });
+  const portals: PortalHost = new PortalHost({
+    clock,
+    log: log.child("portals"),
+    site,
+    mayOpen: namedNodesMayOpen,
+    customerId: () => String(trust.credential.claims?.attrs.customer_id ?? ""),
+    peers: () => peers,
+  });
+  const peers: PeerChannels = new PeerChannels({
+    suite,
+    clock,
+    random,
+    log: log.child("peers"),
+    trust,
+    relays() {
+      const { session } = tunnel;
+      if (session === undefined) throw new Fault("offline", "this node has no tunnel now");
+      return session.relays;
+    },
+    demandList: (number) => listOf(trust, number, async () => tunnel.session?.refresh()),
+    names: (identifier) => portals.names(identifier),
+    taken: (stream, link) => void portals.taken(stream, link.peer),
+  });
   const node = await store.lanes.lane(nodeLane);
   const tell = async (kind: "report" | "warning", body: unknown, more: { code?: FaultCode; reason?: string } = {}) => {
     const message = { kind, id: hex(random(16)), time: now(), contentType: "application/json", ...more };
@@ -83,6 +109,7 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
     items: store.items,
     runner: plugins,
     log: log.child("desired"),
+    others: async () => portals.apply(await store.items.portals()),
     report: (report: DesiredReport) => tell("report", report),
   });
   const commands = new CommandRunner({
@@ -128,6 +155,7 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
       return number;
     },
     command: (sealed) => commands.take(believed(), sealed),
+    relayOffered: (offer, relays) => peers.offered(offer, relays),
     warn(code, reason) {
       void tell("warning", {}, { code, reason: reason.slice(0, 500) }).catch((error: unknown) => {
         log.warn("a warning was not stored", { code: asFault(error, "internal").code });
@@ -183,11 +211,14 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
       credentialUntil: credential.claims === undefined ? null : credential.claims.exp * 1_000,
       desired: freshness.desired,
       plugins: items,
+      portals: portals.status(),
     };
   }
 
   starting.use(await serveStatus(config.dataDirectory, status));
   starting.use(tunnel);
+  starting.use(peers);
+  starting.use(portals);
   starting.use(plugins);
   starting.use(startWatchdog({ limitMs: stuckMs, lastWords: "mercury: the event loop stood still; ending" }));
   starting.use(watchWaits(plugins, clock, (lane) => tunnel.statusChanged(lane)));
@@ -200,6 +231,18 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
     await running.disposeAsync();
   };
   return { status, [Symbol.asyncDispose]: dispose };
+}
+
+/** Resolves once a revocation list of this number is held, for which `ask` asks the cloud. */
+function listOf(trust: Trust, number: number, ask: () => Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = trust.onChange(() => {
+      if (trust.freshness.revocations < number) return;
+      stop();
+      resolve();
+    });
+    ask().catch(reject);
+  });
 }
 
 /** Has the status of a lane told that began or ceased to wait: no event of the lane's says so. */

@@ -36,6 +36,23 @@ export const agentStatusSchema = z.object({
       facts: z.record(z.string(), z.union([z.string(), z.number()])).optional(),
     }),
   ),
+  portals: z
+    .array(
+      z.object({
+        name: z.string(),
+        end: z.enum(["inlet", "outlet"]),
+        version: z.int(),
+        state: z.enum(["runs", "disabled", "failed"]),
+        reason: z.string().optional(),
+        /** Connections: open now, in all, refused. */
+        open: z.int(),
+        total: z.int(),
+        refused: z.int(),
+        /** Why the last one that did not end in order was refused or cut. */
+        last: z.object({ at: z.int(), code: z.string(), reason: z.string() }).optional(),
+      }),
+    )
+    .default([]),
 });
 
 export type AgentStatus = z.infer<typeof agentStatusSchema>;

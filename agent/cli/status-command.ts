@@ -34,7 +34,17 @@ function text(status: AgentStatus, now: number): string {
     const facts = Object.entries(plugin.facts ?? {}).map(([name, value]) => ` ${name}=${value}`);
     return `  ${plugin.name.padEnd(12)}${plugin.type} v${plugin.version}, ${plugin.state}${reason}, inbox ${plugin.inbox}, outbox ${plugin.outbox}${facts.join("")}`;
   });
-  return `${[...lines, ...(plugins.length > 0 ? ["plugins", ...plugins] : [])].join("\n")}\n`;
+  const portals = status.portals.map((portal) => {
+    const { name, end, version, state, reason, open, total, refused, last } = portal;
+    const why = reason === undefined ? "" : `: ${reason}`;
+    const failed = last === undefined ? "" : `, last ${duration(now - last.at)} ago: ${last.reason} (${last.code})`;
+    return `  ${name.padEnd(12)}${end} v${version}, ${state}${why}, ${open} open, ${total} in all, ${refused} refused${failed}`;
+  });
+  return `${[...lines, ...titled("plugins", plugins), ...titled("portals", portals)].join("\n")}\n`;
+}
+
+function titled(title: string, lines: readonly string[]): string[] {
+  return lines.length === 0 ? [] : [title, ...lines];
 }
 
 function duration(ms: number): string {

@@ -20,6 +20,8 @@ export interface ReconcilerOptions {
   readonly items: ItemStore;
   readonly runner: PluginRunner;
   readonly log: Log;
+  /** Brings what is no plugin to what is wanted; resolves with what to report of it. */
+  readonly others?: () => Promise<DesiredReport["items"]>;
   /** Stores the report; durable when it resolves. */
   readonly report: (report: DesiredReport) => Promise<void>;
 }
@@ -37,6 +39,7 @@ export class Reconciler {
   /** After a start: runs what ran, the last good form where the newest had failed. Resolves when all was tried. */
   async resume(number: number): Promise<void> {
     this.#number = number;
+    await this.#options.others?.(); // first: nothing of it waits for a plugin's system
     for (const item of await this.#options.items.all()) {
       const plugin = resumed(item);
       if (!plugin.enabled) continue;
@@ -62,6 +65,7 @@ export class Reconciler {
   async #reconcile(number: number, skipped: number): Promise<void> {
     const { items, runner, log, report } = this.#options;
     if (skipped > 0) log.info("newer desired state applied alone", { number, skipped });
+    const others = (await this.#options.others?.()) ?? [];
     const removed: string[] = [];
     const before = new Map((await items.all()).map((item) => [item.name, item]));
     for (const step of plan([...before.values()], runner.running())) {
@@ -73,7 +77,8 @@ export class Reconciler {
         await this.#fallBack(before.get(step.plugin.name));
       }
     }
-    await report(this.#reportOf(number, skipped, await items.all(), removed));
+    const own = this.#reportOf(number, skipped, await items.all(), removed);
+    await report({ ...own, items: [...own.items, ...others] });
   }
 
   /** The last good form, where the newest could not be applied. */

@@ -36,8 +36,13 @@ export async function takeDesired(
       detail: { number: claims.number },
     });
   }
-  const names = state.data.plugins.map(({ name }) => name);
-  if (new Set(names).size !== names.length) throw new Fault("invalid", "the desired state names a plugin twice");
-  await store.items.want(claims.number, state.data.plugins);
+  demandOnce("plugin", state.data.plugins);
+  demandOnce("portal", state.data.portals);
+  await store.items.want(claims.number, state.data.plugins, state.data.portals);
   return claims.number;
+}
+
+function demandOnce(kind: string, items: readonly { readonly name: string }[]): void {
+  if (new Set(items.map(({ name }) => name)).size !== items.length)
+    throw new Fault("invalid", `the desired state names a ${kind} twice`);
 }

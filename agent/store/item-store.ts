@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { Fault, type FaultCode, isFaultCode } from "#lib/fault";
 import type { Database } from "#lib/runtime";
-import { type DesiredPlugin, desiredPluginSchema } from "#lib/session";
+import { type DesiredPlugin, type DesiredPortal, desiredPluginSchema, desiredPortalSchema } from "#lib/session";
 
 /** One configured item: what is wanted, what runs, and why they differ if they do. */
 export interface ItemRecord {
@@ -40,7 +40,7 @@ export class ItemStore {
    * The newest desired state, before anything of it is applied: number and wanted forms in one transaction, so that a
    * restart in the middle goes on with the newest. Last good forms stay. Items it doesn't list are gone.
    */
-  async want(number: number, plugins: readonly DesiredPlugin[]): Promise<void> {
+  async want(number: number, plugins: readonly DesiredPlugin[], portals: readonly DesiredPortal[] = []): Promise<void> {
     await this.#database.write([
       { sql: "UPDATE authority SET desired = ? WHERE one = 1 AND desired <= ?", params: [number, number], expect: 1 },
       {
@@ -54,7 +54,18 @@ export class ItemStore {
               WHERE item.wanted <> excluded.wanted OR item.state = 'failed'`,
         params: [plugin.name, plugin.version, JSON.stringify(plugin)],
       })),
+      { sql: "DELETE FROM portal", params: [] },
+      ...portals.map((portal) => ({
+        sql: "INSERT INTO portal (name, wanted) VALUES (?, ?)",
+        params: [portal.name, JSON.stringify(portal)],
+      })),
     ]);
+  }
+
+  /** Ends of portals as of the newest desired state. */
+  async portals(): Promise<DesiredPortal[]> {
+    const rows = await this.#database.read("SELECT wanted FROM portal ORDER BY name");
+    return rows.map(({ wanted }) => parsed(desiredPortalSchema, wanted));
   }
 
   /** The wanted form of an item runs (or is switched off): it is the last good one from now on. */
@@ -85,9 +96,11 @@ export class ItemStore {
   }
 }
 
-function pluginOf(text: unknown): DesiredPlugin {
+const pluginOf = (text: unknown) => parsed(desiredPluginSchema, text);
+
+function parsed<T>(schema: z.ZodType<T>, text: unknown): T {
   try {
-    return desiredPluginSchema.parse(JSON.parse(String(text)));
+    return schema.parse(JSON.parse(String(text)));
   } catch (cause) {
     throw new Fault("database", "a stored item does not fit its schema", { cause });
   }

@@ -23,6 +23,7 @@ import type { Lane } from "../store/lane-store.ts";
 import type { Store } from "../store/open-store.ts";
 import type { CorrectedClock } from "./corrected-clock.ts";
 import { refreshDelayMs } from "./refresh-time.ts";
+import { type RelayOffer, Relays } from "./relays.ts";
 import type { Trust } from "./trust.ts";
 
 const openingTimeoutMs = 20_000;
@@ -49,6 +50,8 @@ export interface SessionParts {
   readonly desired: (sealed: string) => Promise<number>;
   /** Takes a sealed command; resolves when it was answered. */
   readonly command: (sealed: string) => Promise<void>;
+  /** Another node asks for a wire over this session. */
+  readonly relayOffered: (offer: RelayOffer, relays: Relays) => void;
   /** Tells Solaris, durably, of something that a person should see. */
   readonly warn: (code: FaultCode, text: string) => void;
 }
@@ -61,6 +64,8 @@ export class Session {
   readonly link: Link;
   /** Why it ended; never rejects. */
   readonly ended: Promise<Fault>;
+  /** Wires to other nodes. */
+  readonly relays: Relays;
   readonly #parts: SessionParts;
   readonly #control: MessageStream<ControlUp, ControlDown>;
   readonly #over = new AbortController();
@@ -79,6 +84,12 @@ export class Session {
     this.slot = slot;
     const schemas = { outgoing: controlUpSchema, incoming: controlDownSchema };
     this.#control = messageStream(link.open(sessionStreams.control), schemas);
+    this.relays = new Relays({
+      link,
+      clock: parts.clock,
+      send: (message) => void this.#send(message),
+      offered: parts.relayOffered,
+    });
     this.#welcome.promise.catch(() => undefined); // `open` has it, if it still waits
     this.#opened.promise.catch(() => undefined);
     this.ended = link.closed.then((fault) => this.#end(fault));
@@ -206,6 +217,12 @@ export class Session {
         break;
       case "problem":
         this.#problem(message);
+        break;
+      case "relay-opened":
+      case "relay-refused":
+      case "relay-offer":
+      case "relay-closed":
+        this.relays.take(message);
         break;
     }
   }

@@ -48,6 +48,7 @@ export class Trust {
   #credential: OwnCredential;
   #freshness: Freshness;
   #revoked: ReadonlySet<string> = new Set();
+  readonly #listeners = new Set<() => void>();
   /** Names numbers that are not held yet: used once they are. */
   #unmatched: { readonly jws: string; readonly claims: Credential; readonly rotated: boolean } | undefined;
 
@@ -96,6 +97,12 @@ export class Trust {
     return this.#freshness;
   }
 
+  /** Calls `act` whenever the list or the own credential is another; returns what ends that. */
+  onChange(act: () => void): () => void {
+    this.#listeners.add(act);
+    return () => this.#listeners.delete(act);
+  }
+
   isRevoked(identifier: string): boolean {
     return this.#revoked.has(identifier);
   }
@@ -115,6 +122,7 @@ export class Trust {
     this.#revoked = revokedIdentifiers(claims);
     this.#freshness = raiseFreshness(this.#freshness, { revocations: claims.number, authorityIat: claims.iat });
     await this.#match();
+    this.#changed();
   }
 
   /**
@@ -157,6 +165,11 @@ export class Trust {
       this.#parts.log.info("identity rotated", { changes: this.#keys.identity.changes.length });
     } else await cloud.keepCredential(next.jws);
     this.#credential = { jws: next.jws, claims: next.claims };
+    this.#changed();
+  }
+
+  #changed(): void {
+    for (const act of [...this.#listeners]) act();
   }
 
   async #recall(list: string): Promise<void> {

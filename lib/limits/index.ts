@@ -69,12 +69,29 @@ export const relayOpensBurst = 128;
 /** A wire that is asked for is there, or refused with a code, within this. */
 export const relayOpenTimeoutMs = 1_800;
 
+// End-to-end channels
+/** Channels of one node to others. */
+export const peersMax = 1_024;
+/** A channel that no stream uses is closed after this. */
+export const peerIdleMs = 60_000;
+/** How long an opening waits for a channel, all tries together. */
+export const peerOpenTimeoutMs = 10_000;
+/** How long streams wait for another channel after theirs was lost (PROTOCOL §9). */
+export const resumeWithinMs = 60_000;
+
 // Portals
 export const portalsPerAgentMax = 64;
 /** Nodes at the other end of one portal. */
 export const portalNodesMax = 16;
 /** Connections of one portal at one node: those of all portals of a pair share `streamsPerLinkMax`. */
 export const portalConnectionsMax = 1_000;
+/** What an inlet says at the beginning of a stream, and how long the outlet waits for it. */
+export const portalOpeningBytesMax = 1 * KiB;
+export const portalOpeningTimeoutMs = 10_000;
+/** A node that does not answer an opening within this is passed over, where the portal names another. */
+export const portalHeardTimeoutMs = 1_500;
+/** Bytes of one connection that wait for its stream before the socket is not read any more. */
+export const portalUnsentBytesMax = 256 * KiB;
 /** `sun_path` holds 104 bytes on macOS. */
 export const portalPathLengthMax = 100;
 

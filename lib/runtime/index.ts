@@ -32,6 +32,14 @@ export { type KeyStore, type KeyStoreEntry, systemKeyStore } from "./keys/key-st
 export { type ConsoleLogOptions, consoleLogSink } from "./log/console-log-sink.ts";
 export { builtInAuthorities } from "./network/built-in-authorities.ts";
 export { probeTcp, probeTls, resolveHost } from "./network/probes.ts";
+export {
+  connectTcp,
+  listenTcp,
+  type TcpListenAt,
+  type TcpListener,
+  type TcpReceiver,
+  type TcpSocket,
+} from "./network/tcp.ts";
 export { collectGarbage } from "./process/collect-garbage.ts";
 export { exclusiveLock } from "./process/exclusive-lock.ts";
 export { commandArguments, environment, type HostFacts, hostFacts, residentBytes } from "./process/host-facts.ts";

@@ -12,5 +12,6 @@ export * from "./entries.ts";
 export * from "./fields.ts";
 export * from "./lane-streams.ts";
 export * from "./nexus-api.ts";
+export * from "./peer-stream.ts";
 export * from "./portals.ts";
-export { sessionStreams } from "./stream-names.ts";
+export { peerStream, sessionStreams } from "./stream-names.ts";

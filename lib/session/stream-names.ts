@@ -12,3 +12,6 @@ export const sessionStreams = {
   down: padded("down"),
   up: padded("up"),
 } as const;
+
+/** Name of the message stream of an end-to-end channel; its initiator opens it. All others are connections of portals. */
+export const peerStream = padded("peer");

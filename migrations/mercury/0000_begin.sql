@@ -51,6 +51,12 @@ CREATE TABLE item (
   reason TEXT
 ) STRICT;
 
+-- Ends of portals as of the newest desired state (JSON).
+CREATE TABLE portal (
+  name TEXT PRIMARY KEY,
+  wanted TEXT NOT NULL
+) STRICT;
+
 -- One lane: how far it has come in both directions. `n` numbers entries of the inbox, rows of the outbox, per lane.
 CREATE TABLE lane (
   id INTEGER PRIMARY KEY,

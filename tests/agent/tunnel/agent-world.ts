@@ -126,6 +126,7 @@ export class AgentWorld implements AsyncDisposable {
         return 0;
       },
       command: async (sealed) => void this.taken.push(sealed),
+      relayOffered: (offer, relays) => relays.refuse(offer, "identity_unexpected"),
       warn: (code, text) => this.warnings.push(`${code}: ${text}`),
       openLink: (slot, signal) => openTunnel({ ...opening, gateway: origin }, slot, signal),
       ...more,

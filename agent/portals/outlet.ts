@@ -1,0 +1,124 @@
+import type { Bytes } from "#lib/bytes";
+import type { Clock } from "#lib/clock";
+import { asFault, Fault } from "#lib/fault";
+import type { MuxStream, VerifiedPeer } from "#lib/link";
+import type { Log } from "#lib/log";
+import { joinSocket, portalAnswer, resetReason } from "#lib/portal";
+import { connectTcp, type TcpSocket } from "#lib/runtime";
+import type { DesiredOutlet } from "#lib/session";
+import type { SiteGuard } from "../site/site-guard.ts";
+import type { MayOpen } from "./may-open.ts";
+import { PortalCounts } from "./portal-counts.ts";
+
+export interface OutletParts {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly site: SiteGuard;
+  readonly mayOpen: MayOpen;
+  /** Of this node, as its own credential says. */
+  readonly customerId: () => string;
+}
+
+/** The serving end of a portal: each stream is one connection to the service, which the site's list must allow every time. */
+export class Outlet {
+  readonly counts = new PortalCounts();
+  readonly #parts: OutletParts;
+  #desired: DesiredOutlet;
+  readonly #streams = new Set<MuxStream>();
+
+  constructor(desired: DesiredOutlet, parts: OutletParts) {
+    this.#desired = desired;
+    this.#parts = parts;
+  }
+
+  get desired(): DesiredOutlet {
+    return this.#desired;
+  }
+
+  /** Takes a newer form; streams of nodes that it does not name any more end. */
+  update(desired: DesiredOutlet): void {
+    const moved =
+      desired.target.host !== this.#desired.target.host || desired.target.port !== this.#desired.target.port;
+    this.#desired = desired;
+    if (moved) this.close();
+  }
+
+  close(): void {
+    for (const stream of this.#streams) stream.reset("closed");
+  }
+
+  /** Serves a stream whose opening was read; `rest` came behind it. Never rejects. */
+  async serve(stream: MuxStream, peer: VerifiedPeer, rest: Bytes): Promise<void> {
+    const { counts } = this;
+    counts.total++;
+    try {
+      this.#demandAllowed(peer);
+      if (counts.open >= this.#desired.connectionsMax)
+        throw new Fault("limited", "as many connections as the portal allows are open");
+    } catch (error) {
+      this.#refuse(stream, peer, asFault(error, "internal"));
+      return;
+    }
+    counts.open++;
+    this.#streams.add(stream);
+    try {
+      void stream.write(new Uint8Array([portalAnswer.heard])).catch(() => undefined); // its reader is told
+      const socket = await this.#connect();
+      void stream.write(new Uint8Array([portalAnswer.connected])).catch(() => undefined);
+      const joined = await joinSocket(stream, socket, { first: rest });
+      counts.sentBytes += joined.sentBytes;
+      counts.receivedBytes += joined.receivedBytes;
+      if (joined.fault !== undefined) this.#failed("a connection was cut", peer, resetReason(joined.fault), "debug");
+    } catch (error) {
+      this.#refuse(stream, peer, asFault(error, "internal"));
+    } finally {
+      this.#streams.delete(stream);
+      counts.open--;
+    }
+  }
+
+  #demandAllowed({ identity, credential }: VerifiedPeer): void {
+    const { mayOpen, customerId, clock } = this.#parts;
+    const { id: portal, name, target, nodes } = this.#desired;
+    const decision = mayOpen(
+      { identifier: identity.identifier, attributes: credential.attrs },
+      { portal, name, target, nodes, customerId: customerId() },
+      { protocol: "tcp", time: Math.floor(clock.now()) },
+    );
+    if (!decision.allowed) throw new Fault("forbidden", decision.reason);
+  }
+
+  /** Goes to the very address that was checked. */
+  async #connect(): Promise<TcpSocket> {
+    const { target, connectTimeoutMs } = this.#desired;
+    const addresses = await this.#parts.site.allowConnect(target.host, target.port).catch((error: unknown) => {
+      const fault = asFault(error, "internal");
+      if (fault.code !== "unavailable") throw fault;
+      throw new Fault("system_unavailable", `${target.host} has no address`, { cause: fault });
+    });
+    let refused: unknown;
+    for (const host of addresses) {
+      try {
+        return await connectTcp({ host, port: target.port }, { timeoutMs: connectTimeoutMs });
+      } catch (error) {
+        refused = error;
+      }
+    }
+    const { code, message } = asFault(refused, "unavailable");
+    const where = `${target.host}:${target.port}`;
+    throw new Fault(code === "timeout" ? "timeout" : "system_unavailable", `${where}: ${message}`, { cause: refused });
+  }
+
+  #refuse(stream: MuxStream, peer: VerifiedPeer, fault: Fault): void {
+    this.counts.refused++;
+    stream.reset(fault.code);
+    this.#failed("a connection was refused", peer, fault, fault.code === "internal" ? "error" : "warn");
+  }
+
+  #failed(what: string, { identity }: VerifiedPeer, fault: Fault, level: "debug" | "warn" | "error"): void {
+    const { log, clock } = this.#parts;
+    if (level !== "debug") this.counts.failed(fault, clock.now());
+    const { code, message: reason } = fault;
+    log[level](what, { portal: this.#desired.name, from: identity.identifier, code, reason });
+  }
+}

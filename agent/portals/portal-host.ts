@@ -1,0 +1,178 @@
+import type { Clock } from "#lib/clock";
+import { asFault, type Fault } from "#lib/fault";
+import type { MuxStream, VerifiedPeer } from "#lib/link";
+import type { Log } from "#lib/log";
+import { readOpening } from "#lib/portal";
+import type { DesiredInlet, DesiredPortal, DesiredReport } from "#lib/session";
+import type { PeerChannels } from "../peers/peer-channels.ts";
+import type { SiteGuard } from "../site/site-guard.ts";
+import { Inlet } from "./inlet.ts";
+import type { MayOpen } from "./may-open.ts";
+import { Outlet } from "./outlet.ts";
+
+/** Streams whose opening is being read. */
+const unreadMax = 256;
+
+export interface PortalHostParts {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly site: SiteGuard;
+  readonly mayOpen: MayOpen;
+  readonly customerId: () => string;
+  readonly peers: () => Pick<PeerChannels, "to" | "portalsChanged">;
+}
+
+type Item = DesiredReport["items"][number];
+
+/** How one end of a portal stands, for `mercury status`. */
+export interface PortalStatus {
+  readonly name: string;
+  readonly end: DesiredPortal["end"];
+  readonly version: number;
+  readonly state: "runs" | "disabled" | "failed";
+  readonly reason?: string;
+  readonly open: number;
+  readonly total: number;
+  readonly refused: number;
+  readonly last?: { readonly at: number; readonly code: string; readonly reason: string };
+}
+
+/** The ends of portals that run at this node. What the desired state does not list does not exist. */
+export class PortalHost implements Disposable {
+  readonly #parts: PortalHostParts;
+  #wanted: readonly DesiredPortal[] = [];
+  readonly #inlets = new Map<string, Inlet>();
+  readonly #outlets = new Map<string, Outlet>();
+  readonly #failures = new Map<string, Fault>();
+  #unread = 0;
+
+  constructor(parts: PortalHostParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether a portal that is switched on joins this node to another. */
+  names(identifier: string): boolean {
+    return this.#wanted.some(({ enabled, nodes }) => enabled && nodes.includes(identifier));
+  }
+
+  /** Brings what runs to what is wanted. Resolves with what to report of each, those that went included. */
+  async apply(wanted: readonly DesiredPortal[]): Promise<Item[]> {
+    const before = this.#wanted;
+    this.#wanted = wanted;
+    const active = new Map(wanted.filter(({ enabled }) => enabled).map((portal) => [portal.id, portal]));
+    for (const [id, inlet] of this.#inlets) if (active.get(id)?.end !== "inlet") this.#stop(this.#inlets, id, inlet);
+    for (const [id, outlet] of this.#outlets)
+      if (active.get(id)?.end !== "outlet") this.#stop(this.#outlets, id, outlet);
+    this.#failures.clear();
+    for (const portal of active.values()) {
+      try {
+        await this.#run(portal);
+      } catch (error) {
+        const fault = asFault(error, "internal");
+        this.#failures.set(portal.id, fault);
+        const { code, message: reason } = fault;
+        this.#parts.log.error("portal can't run", { portal: portal.name, code, reason });
+      }
+    }
+    this.#parts.peers().portalsChanged();
+    const names = new Set(wanted.map(({ name }) => name));
+    const gone = new Set(before.map(({ name }) => name).filter((name) => !names.has(name)));
+    return [
+      ...wanted.map((portal) => this.#itemOf(portal)),
+      ...[...gone].map((name) => ({ kind: "portal" as const, name, actual: 0, wanted: 0, state: "removed" as const })),
+    ];
+  }
+
+  /** A stream that another node opened: read, judged and served. */
+  async taken(stream: MuxStream, peer: VerifiedPeer): Promise<void> {
+    if (this.#unread >= unreadMax) {
+      stream.reset("limited");
+      return;
+    }
+    this.#unread++;
+    let read: Awaited<ReturnType<typeof readOpening>>;
+    try {
+      read = await readOpening(stream, this.#parts.clock);
+    } catch (error) {
+      stream.reset(asFault(error, "internal").code);
+      return;
+    } finally {
+      this.#unread--;
+    }
+    const outlet = this.#outlets.get(read.opening.portal);
+    if (outlet === undefined) stream.reset("not_found");
+    else await outlet.serve(stream, peer, read.rest);
+  }
+
+  status(): PortalStatus[] {
+    return this.#wanted.map((portal) => {
+      const running = this.#running(portal.id);
+      const fault = this.#failures.get(portal.id);
+      const { open = 0, total = 0, refused = 0, last } = running?.counts ?? {};
+      return {
+        name: portal.name,
+        end: portal.end,
+        version: running?.desired.version ?? 0,
+        state: fault !== undefined ? "failed" : running === undefined ? "disabled" : "runs",
+        ...(fault === undefined ? {} : { reason: fault.message }),
+        open,
+        total,
+        refused,
+        ...(last === undefined ? {} : { last }),
+      };
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const [id, inlet] of this.#inlets) this.#stop(this.#inlets, id, inlet);
+    for (const [id, outlet] of this.#outlets) this.#stop(this.#outlets, id, outlet);
+  }
+
+  async #run(portal: DesiredPortal): Promise<void> {
+    const { clock, log, site, mayOpen, customerId, peers } = this.#parts;
+    if (portal.end === "outlet") {
+      const running = this.#outlets.get(portal.id);
+      if (running === undefined)
+        this.#outlets.set(portal.id, new Outlet(portal, { clock, log, site, mayOpen, customerId }));
+      else running.update(portal);
+      return;
+    }
+    const running = this.#inlets.get(portal.id);
+    if (running !== undefined && samePlace(running.desired, portal)) {
+      running.update(portal);
+      return;
+    }
+    // The one before goes on until its successor listens: the last good form is kept where that fails.
+    const inlet = await Inlet.start(portal, {
+      clock,
+      log,
+      site,
+      peers: { to: (identifier) => peers().to(identifier) },
+    });
+    running?.close();
+    this.#inlets.set(portal.id, inlet);
+  }
+
+  #stop<Part extends Inlet | Outlet>(parts: Map<string, Part>, id: string, part: Part): void {
+    parts.delete(id);
+    part.close();
+  }
+
+  #running(id: string): Inlet | Outlet | undefined {
+    return this.#inlets.get(id) ?? this.#outlets.get(id);
+  }
+
+  #itemOf({ id, name, version, enabled }: DesiredPortal): Item {
+    const fault = this.#failures.get(id);
+    const actual = this.#running(id)?.desired.version ?? 0;
+    const common = { kind: "portal" as const, name, actual, wanted: version };
+    if (fault !== undefined)
+      return { ...common, state: "failed", code: fault.code, reason: fault.message.slice(0, 500) };
+    return { ...common, actual: enabled ? actual : version, state: enabled ? "applied" : "disabled" };
+  }
+}
+
+function samePlace({ listen: a }: DesiredInlet, { listen: b }: DesiredInlet): boolean {
+  if ("unix" in a || "unix" in b) return "unix" in a && "unix" in b && a.unix === b.unix;
+  return a.host === b.host && a.port === b.port;
+}
