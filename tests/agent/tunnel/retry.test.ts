@@ -46,6 +46,7 @@ async function refused(read: Awaited<ReturnType<typeof refusal>>, random: 0 | 25
     health: unused,
     desired: unused,
     command: unused,
+    relayOffered: unused,
     warn: unused,
   });
   tunnel.start();
