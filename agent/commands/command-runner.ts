@@ -102,7 +102,6 @@ export class CommandRunner {
       contentType: "application/json",
       body: utf8(JSON.stringify(answer)),
     };
-    await store.commands.answer(id, lane.id, encodeUp(message));
-    lane.outbox.tell();
+    await lane.outbox.append([encodeUp(message)], [store.commands.answered(id)]);
   }
 }

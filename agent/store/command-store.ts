@@ -1,5 +1,4 @@
-import type { Database } from "#lib/runtime";
-import { appendUp, type EncodedUp } from "./up-letters.ts";
+import type { Database, Statement } from "#lib/runtime";
 
 /** Commands taken, so that each runs once (PROTOCOL §8), and their answers. */
 export class CommandStore {
@@ -18,12 +17,9 @@ export class CommandStore {
     return taken?.rowsAffected === 1;
   }
 
-  /** Statements that store a command's answer in the outbox of lane `lane` and mark it answered. */
-  answer(id: string, lane: number, message: EncodedUp) {
-    return this.#database.write([
-      { sql: "UPDATE command SET answered = 1 WHERE id = ? AND answered = 0", params: [id], expect: 1 },
-      ...appendUp(lane, [message]),
-    ]);
+  /** A statement that marks one answered: part of the transaction that stores its answer. */
+  answered(id: string): Statement {
+    return { sql: "UPDATE command SET answered = 1 WHERE id = ? AND answered = 0", params: [id], expect: 1 };
   }
 
   /** Commands that were begun and never answered: the process ended in between. */

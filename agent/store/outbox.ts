@@ -81,7 +81,7 @@ export class LaneOutbox {
       this.#quota.remove(this.#lane, bytes, messages.length);
       throw error;
     }
-    this.tell();
+    this.#tell();
   }
 
   /** Appends letters by `write`, whose transaction the given statements must be part of. Faults: `lane_full`, those of `write`. */
@@ -97,11 +97,11 @@ export class LaneOutbox {
       this.#quota.remove(this.#lane, bytes, letters.length);
       throw error;
     }
-    this.tell();
+    this.#tell();
   }
 
   /** Tells the publisher that there is something new. */
-  tell(): void {
+  #tell(): void {
     for (const listener of this.#listeners) listener();
   }
 
