@@ -20,6 +20,8 @@ interface Arrival {
   readonly sealed: Bytes;
   key: EpochKey | undefined;
   plaintext: Bytes | undefined;
+  /** Why it does not open; told when those before it have left. */
+  fault: Fault | undefined;
 }
 
 /** Records whose tags are checked at a time: enough to keep Web Crypto's threads busy. */
@@ -73,7 +75,7 @@ export class RecordOpener {
       const { counter, sealed } = decodeRecord(record);
       this.#bytes += sealed.length + arrivalBytes;
       if (this.#bytes > openingBytesMax) throw new Fault("limited", "records come faster than they are opened");
-      this.#arrivals.push({ counter, sealed, key: undefined, plaintext: undefined });
+      this.#arrivals.push({ counter, sealed, key: undefined, plaintext: undefined, fault: undefined });
       this.#startMore();
     });
   }
@@ -109,7 +111,11 @@ export class RecordOpener {
       throw new Fault("record_order", "a record of an epoch that is over, or too far ahead");
     }
     const opening = key === undefined ? this.#openWithNext(arrival, this.#key) : this.#openWith(arrival, key);
-    opening.catch((error: unknown) => this.#fail(asFault(error, "crypto", "a record could not be opened")));
+    opening.catch((error: unknown) => {
+      // Those before it may still be opening: they are delivered first.
+      arrival.fault = asFault(error, "crypto", "a record could not be opened");
+      if (!this.#ended) this.#guard(() => this.#leave());
+    });
     return true;
   }
 
@@ -133,6 +139,8 @@ export class RecordOpener {
       if (this.#window.expected >= this.#key.epoch * this.#epochRecords) this.#previous = undefined;
     }
     if (this.#ended) return;
+    const fault = this.#arrivals[0]?.fault;
+    if (fault !== undefined) throw fault;
     this.#startMore();
     this.#sayDrained();
   }
