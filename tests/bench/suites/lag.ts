@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { coreWaitMs } from "../core-wait.ts";
 import { atMostBeside, type Figure } from "../figure.ts";
 import { allApplied, type BenchStack, benchStack, metric } from "./bench-stack.ts";
 import { allReceived, beginPull } from "./pull.ts";
@@ -63,6 +64,7 @@ async function lagWith(delayMs: number, note: (text: string) => void): Promise<r
   await pushedPerSecond(bench, "single", 1_500);
   for (const phase of phases) {
     for (const reader of readers) await reader.read();
+    const waited = mainThreadsWait(bench);
     const settle = await phase.run(bench);
     const shown: string[] = [];
     for (const reader of readers) {
@@ -70,7 +72,7 @@ async function lagWith(delayMs: number, note: (text: string) => void): Promise<r
       shown.push(`${reader.name} ${p99Ms.toFixed(1)}`);
       worst.set(reader.name, Math.max(worst.get(reader.name) ?? 0, p99Ms));
     }
-    note(`+${delayMs} ms, ${phase.name}: ${shown.join(", ")}`);
+    note(`+${delayMs} ms, ${phase.name}: ${shown.join(", ")}; main threads waiting for a core: ${waited()}`);
     await settle();
   }
   const suffix = delayMs === 0 ? "" : `, +${delayMs} ms a commit`;
@@ -78,6 +80,18 @@ async function lagWith(delayMs: number, note: (text: string) => void): Promise<r
     atMostBeside(`loop lag p99, ${name}${suffix}`, worst.get(name) ?? Number.NaN, "ms", worst.get(idle.name) ?? 0, 10),
   );
 }
+
+/** Begins to count how much of the time the main threads of Mercury and of Nexus+Solaris wait for a core; call the result to be told. */
+function mainThreadsWait({ stack, site }: BenchStack): () => string {
+  const began = performance.now();
+  const threads = [site.program.pid, stack.solaris.pid].map((pid) => ({ pid, beforeMs: coreWaitMs(pid) }));
+  return () => {
+    const passedMs = performance.now() - began;
+    return threads.map(({ pid, beforeMs }) => percent((coreWaitMs(pid) - beforeMs) / passedMs)).join(" and ");
+  };
+}
+
+const percent = (share: number) => `${Math.round(100 * share)} %`;
 
 /** A process that does nothing, for what the machine's scheduler adds to everyone's lag. */
 function idleLoop(): LagReader & AsyncDisposable {
