@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
@@ -49,7 +49,9 @@ describe("native binaries, in folders with nothing else in them", () => {
     expect(pushed.state).toBe("applied");
     expect(readFileSync(join(inbound, `${pushed.id}.json`), "utf8")).toBe('{"order":1}');
 
-    writeFileSync(join(outbound, "stock.json"), '{"stock":2}');
+    // Moved there whole: between its making and its filling a file may lie empty for longer than it takes to settle.
+    writeFileSync(join(site.exchange, "stock.json"), '{"stock":2}');
+    renameSync(join(site.exchange, "stock.json"), join(outbound, "stock.json"));
     const received = await eventually("the file is received", async () => {
       const all = await stack.api.allReceived({ agentId });
       return all.length > 0 && all;

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { needs } from "../support/needs.ts";
@@ -70,7 +70,8 @@ function mainPath(broker: "embedded" | "nats"): void {
   test(
     "a file at the site comes up, once",
     async () => {
-      writeFileSync(join(outbound, "stock.json"), JSON.stringify({ stock: 12 }));
+      writeFileSync(join(outbound, "stock.part"), JSON.stringify({ stock: 12 })); // not of its pattern before it is whole
+      renameSync(join(outbound, "stock.part"), join(outbound, "stock.json"));
       const received = await eventually("the file is received", async () => {
         const all = await stack.api.allReceived({ agentId: agent.agentId });
         return all.length > 0 ? all : undefined;

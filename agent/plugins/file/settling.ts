@@ -1,6 +1,9 @@
 import type { FileFacts } from "#lib/runtime";
 import { isSameVersion } from "./picked-file.ts";
 
+/** A file of no bytes is most often one that a writer has just made and not filled yet: it is given longer, ms. */
+const emptySettleMs = 5_000;
+
 /** Tells which files have not changed for `settleMs`, from one look at a directory to the next. */
 export class Settling {
   readonly #settleMs: number;
@@ -22,7 +25,8 @@ export class Settling {
       const before = this.#seen.get(facts.name);
       const sinceMs = before !== undefined && isSameVersion(before.facts, facts) ? before.sinceMs : nowMs;
       seen.set(facts.name, { facts, sinceMs });
-      const leftMs = sinceMs + this.#settleMs - nowMs;
+      const settleMs = facts.sizeBytes === 0 ? Math.max(emptySettleMs, this.#settleMs) : this.#settleMs;
+      const leftMs = sinceMs + settleMs - nowMs;
       if (leftMs <= 0) whole.push(facts);
       else againMs = Math.min(againMs ?? Infinity, leftMs);
     }

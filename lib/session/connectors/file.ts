@@ -23,7 +23,7 @@ export const fileConfigSchema = z.strictObject({
     .strictObject({
       directory,
       pattern: z.string().min(1).max(200).default("*"),
-      /** A file counts as whole when its size and time did not change for this long. */
+      /** A file counts as whole when its size and time did not change for this long; an empty one, for 5 s at least. */
       settleMs: z.int().min(50).max(600_000).default(1_000),
       after: z.enum(["delete", "archive"]).default("archive"),
     })
