@@ -1,4 +1,4 @@
-import { afterAll, beforeAll } from "bun:test";
+import { afterAll, beforeAll, setDefaultTimeout } from "bun:test";
 import { connect } from "nats.ws";
 import { type Broker, natsBroker } from "#lib/broker";
 import { silentLog } from "#lib/log";
@@ -6,6 +6,8 @@ import { systemClock, systemRandom } from "#lib/runtime";
 import { type NatsServer, natsPassword, startNats } from "../support/nats-server.ts";
 import { needs } from "../support/needs.ts";
 import { brokerContract } from "./broker.ts";
+
+setDefaultTimeout(30_000);
 
 needs("nats-server", "apt-get install nats-server")("NATS broker", () => {
   let server: NatsServer;

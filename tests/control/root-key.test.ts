@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,8 @@ import { rotateKey } from "../../control/cli/rotate-key.ts";
 import { readConfig } from "../../control/config.ts";
 import { keyEncryptionKeyOf, openRootKey, rewrapRootKey } from "../../control/root-key.ts";
 import { openStores } from "../../control/stores.ts";
+
+setDefaultTimeout(30_000);
 
 let folder: string;
 beforeEach(() => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +6,8 @@ import { eventually } from "../support/eventually.ts";
 import { nativeBinary } from "../support/native-binaries.ts";
 import { needs } from "../support/needs.ts";
 import { Stack } from "../support/stack.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 120_000;
 /** Far above what they take (DESIGN: 500 ms, 120 MB), because tests share their machine; `bun run bench` holds the numbers. */

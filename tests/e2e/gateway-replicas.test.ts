@@ -1,10 +1,12 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { needs } from "../support/needs.ts";
 import { ApiProblem } from "../support/solaris-api.ts";
 import { type NexusProgram, Stack } from "../support/stack.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 90_000;
 

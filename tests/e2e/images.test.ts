@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -11,6 +11,8 @@ import { needs } from "../support/needs.ts";
 import type { Program } from "../support/program.ts";
 import { SolarisApi } from "../support/solaris-api.ts";
 import { Stack } from "../support/stack.ts";
+
+setDefaultTimeout(30_000);
 
 const repository = resolve(import.meta.dir, "../..");
 const timeoutMs = 120_000;

@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { needs } from "../support/needs.ts";
 import { Stack } from "../support/stack.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 

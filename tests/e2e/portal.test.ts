@@ -1,10 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/free-port.ts";
 import { needs } from "../support/needs.ts";
 import { Stack } from "../support/stack.ts";
 import { connectTo, serveTcp, type TestConnection, type TestServer } from "../support/tcp-peers.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 

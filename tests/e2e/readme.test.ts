@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type ChildProcess, spawn } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,6 +7,8 @@ import packageFile from "../../package.json" with { type: "json" };
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/free-port.ts";
 import { SolarisApi } from "../support/solaris-api.ts";
+
+setDefaultTimeout(30_000);
 
 const root = resolve(import.meta.dir, "../..");
 const readme = readFileSync(join(root, "README.md"), "utf8");

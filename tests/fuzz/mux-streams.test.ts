@@ -1,10 +1,12 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import fc from "fast-check";
 import { Fault } from "#lib/fault";
 import { linkCreditMax } from "#lib/limits";
 import type { MuxStream } from "#lib/mux";
 import { DrivenClock } from "#support/driven-clock";
 import { type MuxEnd, muxPair } from "#support/mux-pair";
+
+setDefaultTimeout(30_000);
 
 /** What the fuzz does to one end; `pick` chooses among its streams. */
 type Act =

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +13,8 @@ import { FakeSolaris } from "../support/fake-solaris.ts";
 import { caught, expectFault } from "../support/faults.ts";
 import { type OwnBroker, ownBroker, startNexus } from "../support/gateway-harness.ts";
 import { needs } from "../support/needs.ts";
+
+setDefaultTimeout(30_000);
 
 const suite = webSuite;
 let own: OwnBroker;

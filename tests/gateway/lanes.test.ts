@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Broker, Entry } from "#lib/broker";
 import { utf8 } from "#lib/bytes";
 import { webSuite } from "#lib/crypto";
@@ -8,6 +8,8 @@ import { eventually } from "../support/eventually.ts";
 import { FakeSession, openTunnel } from "../support/fake-agent-tunnel.ts";
 import { type FakeAgent, FakeSolaris } from "../support/fake-solaris.ts";
 import { type OwnBroker, ownBroker, startNexus, type TestNexus } from "../support/gateway-harness.ts";
+
+setDefaultTimeout(30_000);
 
 const suite = webSuite;
 let own: OwnBroker;

@@ -1,6 +1,8 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { variables } from "../../gateway/config.ts";
+
+setDefaultTimeout(30_000);
 
 const main = join(import.meta.dir, "../../gateway/main.ts");
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { fromBase64url } from "#lib/bytes";
 import { webSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
@@ -10,6 +10,8 @@ import { FakeSession, headerOf, openTunnel, type TunnelTwist } from "../support/
 import { type FakeAgent, FakeSolaris } from "../support/fake-solaris.ts";
 import { caught, expectFault } from "../support/faults.ts";
 import { type OwnBroker, ownBroker, startNexus, type TestNexus } from "../support/gateway-harness.ts";
+
+setDefaultTimeout(30_000);
 
 const suite = webSuite;
 let own: OwnBroker;

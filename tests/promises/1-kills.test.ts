@@ -1,7 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { needs } from "../support/needs.ts";
 import { runKills } from "./kills/run-kills.ts";
 import { chosenSeed, seededRandom } from "./seed.ts";
+
+setDefaultTimeout(30_000);
 
 const kills = 12;
 const timeoutMs = 240_000;

@@ -1,7 +1,9 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { eventually } from "../support/eventually.ts";
 import { needs } from "../support/needs.ts";
 import { Stack } from "../support/stack.ts";
+
+setDefaultTimeout(30_000);
 
 /** Heartbeats: 5 s between pings, 10 s for the answer; then up to a second until a digest tells Solaris, and the machine's own slowness. */
 const noticedMs = 15_000 + 1_000 + 2_500;

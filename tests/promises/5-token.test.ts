@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { fromBase64url, fromUtf8 } from "#lib/bytes";
 import { webSuite } from "#lib/crypto";
 import { createIdentity, type NodeKeys, nodeKeys } from "#lib/identity";
@@ -6,6 +6,8 @@ import { systemRandom } from "#lib/runtime";
 import { decodeEnrollmentToken, makeEnrollmentRequest, verifyEnrollment, verifyTokenAuthority } from "#lib/statement";
 import { eventually } from "../support/eventually.ts";
 import { Stack } from "../support/stack.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 const rivals = 100;

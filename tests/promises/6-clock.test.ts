@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { needs } from "../support/needs.ts";
 import { Stack } from "../support/stack.ts";
 import { wrongClock } from "../support/wrong-clock.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 

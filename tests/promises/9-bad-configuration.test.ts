@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/free-port.ts";
 import type { PluginView } from "../support/solaris-api.ts";
 import { Stack } from "../support/stack.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 

@@ -1,9 +1,11 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "#support/eventually";
 import { searchArguments, searchFiles } from "#support/secret-search";
+
+setDefaultTimeout(30_000);
 
 const secret = { name: "marker", bytes: crypto.getRandomValues(new Uint8Array(32)) };
 const bytes = Buffer.from(secret.bytes);

@@ -1,9 +1,11 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { utf8 } from "#lib/bytes";
 import { nobleSuite, webSuite } from "#lib/crypto";
 import { expectFault } from "#support/faults";
 import { runHandshake, type Wire } from "#support/noise-handshake";
 import { withBitTurned } from "#support/octets";
+
+setDefaultTimeout(30_000);
 
 const payloads = [utf8("one"), utf8("two"), utf8("three")] as const;
 const numbers = [1, 2, 3] as const;

@@ -1,9 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { hex } from "#lib/bytes";
 import { ReferenceHandshake } from "../reference/noise-xx.ts";
+
+setDefaultTimeout(30_000);
 
 const fixtures = join(import.meta.dir, "fixtures");
 let scratch: string;

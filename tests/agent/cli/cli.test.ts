@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,6 +6,8 @@ import { hex } from "#lib/bytes";
 import { webSuite } from "#lib/crypto";
 import { systemRandom } from "#lib/runtime";
 import { encodeEnrollmentToken } from "#lib/statement";
+
+setDefaultTimeout(30_000);
 
 const root = join(import.meta.dir, "../../..");
 const timeoutMs = 30_000;

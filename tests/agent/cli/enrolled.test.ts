@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { chooseSuite } from "#lib/crypto";
@@ -7,6 +7,8 @@ import { eventually } from "../../support/eventually.ts";
 import type { MercurySite } from "../../support/mercury-site.ts";
 import { secretTool } from "../../support/secret-tool.ts";
 import { Stack } from "../../support/stack.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,6 +11,8 @@ import { needs } from "../../support/needs.ts";
 import { Program } from "../../support/program.ts";
 import { SolarisApi } from "../../support/solaris-api.ts";
 import { sourceCommands } from "../../support/stack.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 const gatewayName = "gateway.test"; // RFC 6761: resolves nowhere

@@ -1,10 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import packageFile from "../../../package.json" with { type: "json" };
 import { MercurySite } from "../../support/mercury-site.ts";
 import { sourceCommands } from "../../support/stack.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,6 +8,8 @@ import { connectWebSocket, type Wire } from "#lib/wire";
 import { expectFault } from "#support/faults";
 import { needs } from "#support/needs";
 import { makeNetwork, type Network } from "../../../agent/network/network.ts";
+
+setDefaultTimeout(30_000);
 
 /** A name that no name server knows: the proxy alone can reach it. */
 const gateway = "gateway.test";

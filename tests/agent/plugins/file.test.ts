@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdir, readdir, readFile, rename, rm, stat, symlink, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fromUtf8, utf8 } from "#lib/bytes";
@@ -6,6 +6,8 @@ import { eventually } from "#support/eventually";
 import { expectFault } from "#support/faults";
 import type { Plugin, PluginHost } from "../../../agent/plugins/plugin.ts";
 import { killedAt, PluginWorld, type WorldOptions } from "./plugin-world.ts";
+
+setDefaultTimeout(30_000);
 
 const opened: AsyncDisposable[] = [];
 afterEach(async () => {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { utf8 } from "#lib/bytes";
 import { expectFault } from "#support/faults";
 import { freePort } from "#support/free-port";
@@ -6,6 +6,8 @@ import type { Plugin } from "../../../agent/plugins/plugin.ts";
 import { Ledger } from "../../support/erp/ledger.ts";
 import { type Behaviour, erpApp } from "../../support/erp/server.ts";
 import { PluginWorld, type WorldOptions } from "./plugin-world.ts";
+
+setDefaultTimeout(30_000);
 
 const opened: (AsyncDisposable | Disposable)[] = [];
 afterEach(async () => {

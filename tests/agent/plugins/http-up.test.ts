@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { fromUtf8 } from "#lib/bytes";
 import { DrivenClock } from "#support/driven-clock";
 import { eventually } from "#support/eventually";
@@ -6,6 +6,8 @@ import { expectFault } from "#support/faults";
 import { Ledger } from "../../support/erp/ledger.ts";
 import { erpApp } from "../../support/erp/server.ts";
 import { killedAt, PluginWorld, type WorldOptions } from "./plugin-world.ts";
+
+setDefaultTimeout(30_000);
 
 const opened: AsyncDisposable[] = [];
 afterEach(async () => {

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,8 @@ import { makeSiteFetch } from "../../../agent/site/site-fetch.ts";
 import { SiteFile } from "../../../agent/site/site-file.ts";
 import { makeSiteGuard } from "../../../agent/site/site-guard.ts";
 import { HostRules } from "../../../agent/site/site-list.ts";
+
+setDefaultTimeout(30_000);
 
 const folders: string[] = [];
 afterEach(async () => {

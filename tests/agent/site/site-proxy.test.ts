@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Fault } from "#lib/fault";
 import { type ConnectProxy, connectProxy } from "#support/connect-proxy";
 import { expectFault } from "#support/faults";
@@ -8,6 +8,8 @@ import { makeNetwork } from "../../../agent/network/network.ts";
 import { makeSiteFetch } from "../../../agent/site/site-fetch.ts";
 import { makeSiteGuard } from "../../../agent/site/site-guard.ts";
 import { testCertificate } from "../../support/certificate.ts";
+
+setDefaultTimeout(30_000);
 
 const account = "agent:pass word";
 

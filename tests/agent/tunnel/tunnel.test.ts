@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { equalBytes, fromUtf8, utf8 } from "#lib/bytes";
 import { systemClock, systemRandom } from "#lib/runtime";
 import { decodeUpEntry } from "#lib/session";
@@ -6,6 +6,8 @@ import { eventually } from "#support/eventually";
 import { encodeUp } from "../../../agent/store/up-letters.ts";
 import { CorrectedClock } from "../../../agent/tunnel/corrected-clock.ts";
 import { AgentWorld } from "./agent-world.ts";
+
+setDefaultTimeout(30_000);
 
 let world: AgentWorld | undefined;
 afterEach(async () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { base64url, decodeJson, fromUtf8 } from "#lib/bytes";
 import { webSuite } from "#lib/crypto";
 import { isExtension, verifyIdentity } from "#lib/identity";
@@ -6,6 +6,8 @@ import { verifyCredential, verifyDesired, verifyRevocation } from "#lib/statemen
 import { exportLineSchema, verifyLog } from "../../../control/audit/index.ts";
 import { ControlWorld } from "../../support/control-world.ts";
 import { eventually } from "../../support/eventually.ts";
+
+setDefaultTimeout(30_000);
 
 let world: ControlWorld;
 beforeAll(async () => {

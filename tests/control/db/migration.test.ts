@@ -1,6 +1,8 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { join, resolve } from "node:path";
 import initial from "../../../migrations/solaris/0000_initial.sql" with { type: "text" };
+
+setDefaultTimeout(30_000);
 
 const root = resolve(import.meta.dir, "../../..");
 

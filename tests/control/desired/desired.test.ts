@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { fromUtf8, utf8 } from "#lib/bytes";
 import type { NodeKeys } from "#lib/identity";
 import { desiredStateSchema, secretMask } from "#lib/session";
@@ -14,6 +14,8 @@ import {
   sendUp,
 } from "#support/data-side";
 import { eventually } from "#support/eventually";
+
+setDefaultTimeout(30_000);
 
 let side: DataSide;
 let replica: Replica;

@@ -1,5 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { ControlWorld, TestAgent } from "../../support/control-world.ts";
+
+setDefaultTimeout(30_000);
 
 let world: ControlWorld;
 let customerId: string;

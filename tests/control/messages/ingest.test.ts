@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { decodeCbor, fromUtf8, utf8 } from "#lib/bytes";
 import { Fault } from "#lib/fault";
 import { silentLog } from "#lib/log";
@@ -16,6 +16,8 @@ import { eventually } from "#support/eventually";
 import { makeLanes } from "../../../control/lanes/index.ts";
 import { type Lease, makeLeases } from "../../../control/leases/index.ts";
 import { type IngestDeps, ingest, noMessageMetrics } from "../../../control/messages/index.ts";
+
+setDefaultTimeout(30_000);
 
 let side: DataSide;
 let replica: Replica;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { fromUtf8, utf8 } from "#lib/bytes";
 import { decodeDownEntry } from "#lib/session";
 import {
@@ -14,6 +14,8 @@ import {
 import { eventually } from "#support/eventually";
 import { type NatsServer, natsPassword, startNats } from "#support/nats-server";
 import { needs } from "#support/needs";
+
+setDefaultTimeout(30_000);
 
 needs("nats-server", "apt-get install nats-server")("the data side over NATS", () => {
   let side: DataSide;

@@ -1,7 +1,9 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { Digest } from "#lib/session";
 import { endSilentReplicas, warnOfFailures } from "../../../control/monitoring/index.ts";
 import { ControlWorld, type TestAgent } from "../../support/control-world.ts";
+
+setDefaultTimeout(30_000);
 
 let world: ControlWorld;
 let customerId: string;

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type Broker, natsBroker, natsMessages } from "#lib/broker";
 import { webSuite } from "#lib/crypto";
 import type { MuxStream } from "#lib/link";
@@ -10,6 +10,8 @@ import { startNexus, type TestNexus } from "../../support/gateway-harness.ts";
 import { type NatsServer, natsPassword, startNats } from "../../support/nats-server.ts";
 import { needs } from "../../support/needs.ts";
 import { e2ePair, RelayNode } from "../../support/relay-nodes.ts";
+
+setDefaultTimeout(30_000);
 
 needs("nats-server", "apt-get install nats-server")("two replicas", () => {
   let nats: NatsServer;

@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { resolve } from "node:path";
 import { embeddedBroker } from "#lib/broker";
 import { silentLog } from "#lib/log";
@@ -6,6 +6,8 @@ import { migrate, openDatabase, systemClock } from "#lib/runtime";
 import { brokerMigrations } from "../../../migrations/broker/index.ts";
 import { collect } from "../../support/entry-collector.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
+
+setDefaultTimeout(30_000);
 
 const publisher = resolve(import.meta.dir, "../../support/embedded-publisher.ts");
 

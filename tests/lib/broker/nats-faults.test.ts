@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, expect, test } from "bun:test";
+import { afterAll, afterEach, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { connect as rawNats } from "nats.ws";
 import { type Broker, type NatsBrokerOptions, natsBroker } from "#lib/broker";
 import { fromUtf8, utf8 } from "#lib/bytes";
@@ -11,6 +11,8 @@ import { eventually } from "../../support/eventually.ts";
 import { expectFault } from "../../support/faults.ts";
 import { type NatsServer, natsPassword, startNats } from "../../support/nats-server.ts";
 import { needs } from "../../support/needs.ts";
+
+setDefaultTimeout(30_000);
 
 needs("nats-server", "apt-get install nats-server")("NATS broker under faults", () => {
   let server: NatsServer;

@@ -1,9 +1,11 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type Bytes, readUint64 } from "#lib/bytes";
 import { recordBytesMax } from "#lib/channel";
 import { nobleSuite, webSuite } from "#lib/crypto";
 import { recordGapTimeoutMs, recordPlaintextBytesMax, recordsPerEpoch, recordWindow } from "#lib/limits";
 import { numbered, type RecordPair, recordPair } from "#support/record-pair";
+
+setDefaultTimeout(30_000);
 
 const codes = (pair: RecordPair) => pair.openFaults.map(({ code }) => code);
 

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +10,8 @@ import { DrivenClock } from "#support/driven-clock";
 import { caught, expectFault } from "#support/faults";
 import { kmsContract } from "../../contract/kms.ts";
 import { LocalPlace, watched } from "./local-place.ts";
+
+setDefaultTimeout(30_000);
 
 kmsContract("the local adapter", LocalPlace.begin);
 

@@ -1,10 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { hex, utf8 } from "#lib/bytes";
 import { webSuite } from "#lib/crypto";
 import type { Kms } from "#lib/kms";
 import { systemRandom } from "#lib/runtime";
 import { caught, expectFault } from "#support/faults";
 import { LocalPlace, watched } from "./local-place.ts";
+
+setDefaultTimeout(30_000);
 
 const use = { purpose: "opening", subject: "a1" };
 const peer = await webSuite.agreementKey(systemRandom(32));

@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { type Bytes, concat } from "#lib/bytes";
 import type { FaultCode } from "#lib/fault";
 import { linkCreditMax, streamsPerLinkMax } from "#lib/limits";
@@ -6,6 +6,8 @@ import { DrivenClock } from "#support/driven-clock";
 import { expectFault } from "#support/faults";
 import { frames, framesOf } from "#support/frames";
 import { type MuxPair, muxPair, pattern } from "#support/mux-pair";
+
+setDefaultTimeout(30_000);
 
 const name = (number: number) => pattern(16, number);
 

@@ -1,8 +1,10 @@
-import { expect, test } from "bun:test";
+import { expect, setDefaultTimeout, test } from "bun:test";
 import { cp, readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { type BuildTarget, compileProgram, hostFacts } from "#lib/runtime";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
+
+setDefaultTimeout(30_000);
 
 test("a compiled program has libSQL and the database thread inside: it opens its store from an empty folder", async () => {
   await using folder = await temporaryFolder();

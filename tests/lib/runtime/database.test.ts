@@ -1,9 +1,11 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdir, readFile, stat } from "node:fs/promises";
 import { migrate, monitorLoopLag, openDatabase, systemClock } from "#lib/runtime";
 import { DatabaseThread } from "../../../lib/runtime/database/database-thread.ts";
 import { expectFault } from "../../support/faults.ts";
 import { temporaryFolder } from "../../support/temporary-folder.ts";
+
+setDefaultTimeout(30_000);
 
 const encryptionKey = "0123456789abcdef0123456789abcdef";
 const table = { name: "0000_begin", sql: "CREATE TABLE item (id TEXT PRIMARY KEY, body BLOB)" };

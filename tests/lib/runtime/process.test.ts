@@ -1,4 +1,4 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { makeLog } from "#lib/log";
 import {
   consoleLogSink,
@@ -15,6 +15,8 @@ import {
   verifyPassword,
 } from "#lib/runtime";
 import { expectFault } from "../../support/faults.ts";
+
+setDefaultTimeout(30_000);
 
 describe("processes and the machine", () => {
   test("a program gets its input, and its answer and exit code are told", async () => {

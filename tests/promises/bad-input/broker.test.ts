@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { connect, headers } from "nats.ws";
 import type { Broker } from "#lib/broker";
 import { encodeCbor, utf8 } from "#lib/bytes";
@@ -9,6 +9,8 @@ import { freePort } from "../../support/free-port.ts";
 import { intruder } from "../../support/intruder.ts";
 import { needs } from "../../support/needs.ts";
 import { Stack } from "../../support/stack.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 

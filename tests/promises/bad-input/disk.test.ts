@@ -1,10 +1,12 @@
-import { describe, expect, test } from "bun:test";
+import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { closeSync, openSync, rmSync, writeSync } from "node:fs";
 import { join } from "node:path";
 import { eventually } from "../../support/eventually.ts";
 import { freePort } from "../../support/free-port.ts";
 import type { MercurySite } from "../../support/mercury-site.ts";
 import { Stack, sourceCommands } from "../../support/stack.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 90_000;
 

@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, cpSync, mkdirSync, writeFileSync } from "node:fs";
 import { eventually } from "../../support/eventually.ts";
 import type { MercurySite } from "../../support/mercury-site.ts";
 import { Stack } from "../../support/stack.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 

@@ -1,10 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { copyFileSync, cpSync, mkdirSync } from "node:fs";
 import { eventually } from "../../support/eventually.ts";
 import { expectFault } from "../../support/faults.ts";
 import type { MercurySite } from "../../support/mercury-site.ts";
 import { Stack } from "../../support/stack.ts";
 import { TakenStore } from "../../support/taken-store.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import type { Broker } from "#lib/broker";
 import { utf8 } from "#lib/bytes";
 import { webSuite } from "#lib/crypto";
@@ -11,6 +11,8 @@ import type { MercurySite } from "../../support/mercury-site.ts";
 import { needs } from "../../support/needs.ts";
 import { Stack } from "../../support/stack.ts";
 import { TakenStore } from "../../support/taken-store.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 

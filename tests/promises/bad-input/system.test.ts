@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { Erp } from "../../support/erp-process.ts";
 import { eventually } from "../../support/eventually.ts";
 import { freePort } from "../../support/free-port.ts";
 import { Stack } from "../../support/stack.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 90_000;
 const login = { username: "connector", password: "of the ERP" };

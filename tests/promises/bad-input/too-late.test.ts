@@ -1,8 +1,10 @@
-import { afterAll, beforeAll, expect, test } from "bun:test";
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { eventually } from "../../support/eventually.ts";
 import { needs } from "../../support/needs.ts";
 import { Stack } from "../../support/stack.ts";
 import { wrongClock } from "../../support/wrong-clock.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 

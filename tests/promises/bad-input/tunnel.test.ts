@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { concat, encodeCbor, uint32, utf8 } from "#lib/bytes";
 import type { FaultCode } from "#lib/fault";
 import { bodyBytesMax, noiseMessageBytesMax, sessionMessageBytesMax, wireMessageBytesMax } from "#lib/limits";
@@ -8,6 +8,8 @@ import { freePort } from "../../support/free-port.ts";
 import type { MercurySite } from "../../support/mercury-site.ts";
 import { Stack } from "../../support/stack.ts";
 import { TakenStore } from "../../support/taken-store.ts";
+
+setDefaultTimeout(30_000);
 
 const timeoutMs = 60_000;
 
