@@ -36,13 +36,13 @@ export async function takeDesired(
       detail: { number: claims.number },
     });
   }
-  demandOnce("plugin", state.data.plugins);
-  demandOnce("portal", state.data.portals);
+  demandOnce("plugin", claims.number, state.data.plugins);
+  demandOnce("portal", claims.number, state.data.portals);
   await store.items.want(claims.number, state.data.plugins, state.data.portals);
   return claims.number;
 }
 
-function demandOnce(kind: string, items: readonly { readonly name: string }[]): void {
+function demandOnce(kind: string, number: number, items: readonly { readonly name: string }[]): void {
   if (new Set(items.map(({ name }) => name)).size !== items.length)
-    throw new Fault("invalid", `the desired state names a ${kind} twice`);
+    throw new Fault("invalid", `the desired state names a ${kind} twice`, { detail: { number } });
 }

@@ -197,7 +197,7 @@ export class Session {
         break;
       case "desired":
         this.#order("desired state", async () => {
-          await this.#parts.trust.desiredTaken(await this.#parts.desired(message.statement));
+          await this.#takeDesired(message.statement);
         });
         break;
       case "command":
@@ -253,7 +253,38 @@ export class Session {
       return;
     }
     this.#listTaken();
-    this.#scheduleRefresh();
+    this.#ownTaken();
+  }
+
+  /** What was verified counts as shown, whether it fits this version or not. */
+  async #takeDesired(statement: string): Promise<void> {
+    const { trust, desired } = this.#parts;
+    try {
+      await trust.desiredTaken(await desired(statement));
+    } catch (error) {
+      const { code, detail } = asFault(error, "internal");
+      if (code === "invalid" && typeof detail.number === "number") await trust.desiredUnfit(detail.number);
+      throw error;
+    } finally {
+      this.#ownTaken();
+    }
+  }
+
+  /** One that names withheld numbers is not used, and another one would not be either: no reason to ask each second. */
+  #ownTaken(): void {
+    this.#fresh();
+    if (this.#parts.trust.waits) this.#later("refresh", refreshRetryMs, () => void this.refresh());
+    else this.#scheduleRefresh();
+  }
+
+  /**
+   * Nobody at the far end has to look at this node's credential, so it looks itself: without one that it may use it gives no data and
+   * takes none. That ends what whoever withholds a desired state can gain (PROTOCOL §3).
+   */
+  #watchOwn(): void {
+    const { usableMs } = this.#parts.trust;
+    if (usableMs === 0) void this.link.close("credential_expired");
+    else this.#later("own credential", usableMs, () => this.#watchOwn());
   }
 
   #problem({ about, code }: Extract<ControlDown, { type: "problem" }>): void {
@@ -262,8 +293,8 @@ export class Session {
   }
 
   /**
-   * A list that a credential or the opening names and that is not held is waited for: whoever withholds it does not get
-   * data from this node (PROTOCOL §3). The refresh brings it.
+   * A list that a credential or the opening names and that is not held is waited for, and so is a credential that this node may
+   * use: whoever withholds what it names does not get data from this node (PROTOCOL §3). The refresh brings both.
    */
   async #becomeFresh(named: number): Promise<void> {
     const { trust, clock, store } = this.#parts;
@@ -277,11 +308,12 @@ export class Session {
     )
       await this.refresh();
     else this.#scheduleRefresh();
-    if (needed > trust.freshness.revocations) {
+    const isFresh = () => needed <= trust.freshness.revocations && trust.usableMs > 0;
+    if (!isFresh()) {
       const cancel = clock.after(listTimeoutMs, () => void this.link.close("statement_stale"));
       await new Promise<void>((resolve, reject) => {
         this.#fresh = () => {
-          if (needed <= trust.freshness.revocations) resolve();
+          if (isFresh()) resolve();
         };
         void this.ended.then(reject);
       }).finally(cancel);
@@ -290,6 +322,7 @@ export class Session {
       void this.link.close("revoked");
       throw new Fault("revoked", "this Nexus was revoked");
     }
+    this.#watchOwn();
   }
 
   #listTaken(): void {

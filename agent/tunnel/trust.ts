@@ -2,6 +2,7 @@ import type { Bytes } from "#lib/bytes";
 import type { CryptoSuite } from "#lib/crypto";
 import { asFault, Fault } from "#lib/fault";
 import { type NodeKeys, verifyIdentity } from "#lib/identity";
+import { clockLeewayMs } from "#lib/limits";
 import type { Log } from "#lib/log";
 import {
   type AuthorityView,
@@ -49,6 +50,8 @@ export class Trust {
   #freshness: Freshness;
   #revoked: ReadonlySet<string> = new Set();
   readonly #listeners = new Set<() => void>();
+  /** Highest number of a desired state that was shown and verified, but does not fit this version: it is not withheld. */
+  #unfit = 0;
   /** Names numbers that are not held yet: used once they are. */
   #unmatched: { readonly jws: string; readonly claims: Credential; readonly rotated: boolean } | undefined;
 
@@ -103,6 +106,17 @@ export class Trust {
     return () => this.#listeners.delete(act);
   }
 
+  /** ms that the credential in use still counts; 0 = it has run out, or could not be read. */
+  get usableMs(): number {
+    const { claims } = this.#credential;
+    return claims === undefined ? 0 : Math.max(0, claims.exp * 1_000 + clockLeewayMs - this.#parts.clock.now());
+  }
+
+  /** Whether a fresh credential waits for numbers that are withheld. */
+  get waits(): boolean {
+    return this.#unmatched !== undefined;
+  }
+
   isRevoked(identifier: string): boolean {
     return this.#revoked.has(identifier);
   }
@@ -149,6 +163,12 @@ export class Trust {
     await this.#match();
   }
 
+  /** A desired state of this number was verified, and can't be taken: the node goes on with the one it has. */
+  async desiredUnfit(number: number): Promise<void> {
+    this.#unfit = Math.max(this.#unfit, number);
+    await this.#match();
+  }
+
   async #raise(verified: Partial<Freshness>): Promise<void> {
     this.#freshness = raiseFreshness(this.#freshness, verified);
     await this.#parts.store.cloud.raise(verified);
@@ -156,7 +176,8 @@ export class Trust {
 
   async #match(): Promise<void> {
     const next = this.#unmatched;
-    if (next === undefined || !canUseOwn(this.#freshness, next.claims)) return;
+    if (next === undefined) return;
+    if (!canUseOwn(raiseFreshness(this.#freshness, { desired: this.#unfit }), next.claims)) return;
     const { identity, cloud } = this.#parts.store;
     this.#unmatched = undefined;
     if (next.rotated) {

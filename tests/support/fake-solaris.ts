@@ -27,6 +27,8 @@ export interface FakeAgent {
   credential: string;
   epoch: number;
   continuity: Bytes;
+  /** Number of the desired state that its credentials name. Default 0: none. */
+  desired?: number;
   /** Set = openings and refreshes are refused with this. */
   refuse?: FaultCode;
   lanes: UpWatermark[];
@@ -37,6 +39,7 @@ export interface CredentialTwist {
   readonly attrs?: Readonly<Record<string, string>>;
   readonly lifeMs?: number;
   readonly revocations?: number;
+  readonly desired?: number;
 }
 
 /**
@@ -96,8 +99,9 @@ export class FakeSolaris {
     return agent;
   }
 
-  agentCredential({ agentId, customerId, keys }: FakeAgent, twist: CredentialTwist = {}): Promise<string> {
+  agentCredential({ agentId, customerId, keys, desired = 0 }: FakeAgent, twist: CredentialTwist = {}): Promise<string> {
     return this.credential(keys, "edge", {
+      desired,
       ...twist,
       attrs: { agent_id: agentId, customer_id: customerId, ...twist.attrs },
     });
@@ -114,7 +118,7 @@ export class FakeSolaris {
       cnf: keys.identity.last.hash,
       attrs: { role, ...twist.attrs },
       revocations: twist.revocations ?? this.number,
-      desired: 0,
+      desired: twist.desired ?? 0,
     });
   }
 
