@@ -1,21 +1,16 @@
 /** Settings of Solaris, from the environment alone. The only reader of the environment in this program. */
 
-import { Fault } from "#lib/fault";
 import type { LogLevel } from "#lib/log";
+import {
+  type Listen,
+  readSettings,
+  type Settings,
+  settingsText,
+  type Tls,
+  type Variable,
+  wrongSetting,
+} from "#lib/runtime";
 import { type Retention, retentionSchema } from "./retention/index.ts";
-
-/** Where to listen. */
-export interface Listen {
-  readonly host: string;
-  /** 0 = any free one. */
-  readonly port: number;
-}
-
-/** PEM texts. */
-export interface Tls {
-  readonly cert: string;
-  readonly key: string;
-}
 
 /** The gateway inside this process (`serve --with-gateway`). */
 export interface OwnGatewayConfig {
@@ -61,12 +56,6 @@ export interface SolarisConfig {
 
 /** Name of the environment variable and of the systemd credential that hold the key-encryption key. */
 export const keyVariable = "SOLARIS_KEY";
-
-interface Variable {
-  readonly name: string;
-  readonly text: string;
-  readonly fallback?: string;
-}
 
 /** Every variable that is read. */
 export const variables = [
@@ -139,15 +128,7 @@ export const variables = [
 type Name = (typeof variables)[number]["name"];
 
 /** The table of variables as `--help` shows it. */
-export function variablesText(): string {
-  const width = Math.max(...variables.map(({ name }) => name.length));
-  return variables
-    .map((variable: Variable) => {
-      const fallback = variable.fallback === undefined ? "" : ` [${variable.fallback}]`;
-      return `  ${variable.name.padEnd(width)}  ${variable.text}${fallback}`;
-    })
-    .join("\n");
-}
+export const variablesText = () => settingsText(variables);
 
 /**
  * The settings in `environment`; `readText` reads a file that one of them names. Fault `config`, naming the variable and never its
@@ -157,26 +138,22 @@ export function readConfig(
   environment: Readonly<Record<string, string | undefined>>,
   readText: (path: string) => string,
 ): SolarisConfig {
-  const known = new Set<string>(variables.map(({ name }) => name));
-  for (const name of Object.keys(environment))
-    if (name.startsWith("SOLARIS_") && !known.has(name)) throw wrong(name, "is not a variable of Solaris");
-  const read = reader(environment, readText);
-  const dataDirectory = read.text("SOLARIS_DATA").replace(/(?<=.)[/\\]+$/, "");
-  const allowInsecure = read.oneOf("SOLARIS_ALLOW_INSECURE", ["yes", "no"]) === "yes";
-  const listen = listenOf("SOLARIS_LISTEN", read.text("SOLARIS_LISTEN"));
+  const read = readSettings({ variables, prefix: "SOLARIS_", environment, readText });
+  const dataDirectory = read.required("SOLARIS_DATA").replace(/(?<=.)[/\\]+$/, "");
+  const allowInsecure = read.flag("SOLARIS_ALLOW_INSECURE");
+  const listen = read.listen("SOLARIS_LISTEN");
   const tls = read.tls("SOLARIS_TLS_CERT_FILE", "SOLARIS_TLS_KEY_FILE");
   if (tls === undefined && !allowInsecure && !isLoopback(listen.host))
-    throw wrong(
+    throw wrongSetting(
       "SOLARIS_LISTEN",
       "is open to other machines: set a certificate, or SOLARIS_ALLOW_INSECURE behind a proxy",
     );
-  const management = read.optional("SOLARIS_MANAGEMENT_LISTEN");
   const url = read.optional("SOLARIS_DATABASE_URL");
-  const servers = read.optional("SOLARIS_NATS_URL");
+  const servers = read.list("SOLARIS_NATS_URL");
   return {
     listen,
     tls,
-    managementListen: management === undefined ? undefined : listenOf("SOLARIS_MANAGEMENT_LISTEN", management),
+    managementListen: read.optionalListen("SOLARIS_MANAGEMENT_LISTEN"),
     dataDirectory,
     keyFile: read.optional("SOLARIS_KEY_FILE") ?? `${dataDirectory}.key`,
     adminKeyFile: read.optional("SOLARIS_ADMIN_KEY_FILE") ?? `${dataDirectory}.admin-key`,
@@ -185,117 +162,49 @@ export function readConfig(
         ? undefined
         : { url, authToken: read.secret("SOLARIS_DATABASE_TOKEN", "SOLARIS_DATABASE_TOKEN_FILE") },
     nats:
-      servers === undefined
+      servers.length === 0
         ? undefined
         : {
-            servers: list(servers),
+            servers,
             user: read.optional("SOLARIS_NATS_USER"),
             password: read.secret("SOLARIS_NATS_PASSWORD", "SOLARIS_NATS_PASSWORD_FILE"),
           },
-    publishEvents: read.oneOf("SOLARIS_PUBLISH_EVENTS", ["yes", "no"]) === "yes",
+    publishEvents: read.flag("SOLARIS_PUBLISH_EVENTS"),
     gateway: ownGateway(read, allowInsecure),
-    retention: retentionOf(read.optional("SOLARIS_RETENTION_DAYS") ?? ""),
+    retention: retentionOf(read.list("SOLARIS_RETENTION_DAYS")),
     logLevel: read.oneOf("SOLARIS_LOG_LEVEL", ["debug", "info", "warn", "error"]),
     logFormat: read.oneOf("SOLARIS_LOG_FORMAT", ["json", "text"]),
     commitDelayMs: read.integer("SOLARIS_BENCH_COMMIT_DELAY_MS", 0, 1_000),
-    testConnectors: read.oneOf("SOLARIS_TEST_CONNECTORS", ["yes", "no"]) === "yes",
+    testConnectors: read.flag("SOLARIS_TEST_CONNECTORS"),
     environment,
   };
 }
 
-function ownGateway(read: Reader, allowInsecure: boolean): OwnGatewayConfig {
-  const listen = listenOf("SOLARIS_GATEWAY_LISTEN", read.text("SOLARIS_GATEWAY_LISTEN"));
+function ownGateway(read: Settings<Name>, allowInsecure: boolean): OwnGatewayConfig {
+  const listen = read.listen("SOLARIS_GATEWAY_LISTEN");
   const tls = read.tls("SOLARIS_GATEWAY_TLS_CERT_FILE", "SOLARIS_GATEWAY_TLS_KEY_FILE");
-  const trustedProxies = list(read.optional("SOLARIS_GATEWAY_TRUSTED_PROXIES") ?? "");
+  const trustedProxies = read.list("SOLARIS_GATEWAY_TRUSTED_PROXIES");
   if (tls === undefined && trustedProxies.length === 0 && !allowInsecure && !isLoopback(listen.host))
-    throw wrong(
+    throw wrongSetting(
       "SOLARIS_GATEWAY_LISTEN",
       "is open to other machines: set a certificate, trusted proxies or SOLARIS_ALLOW_INSECURE",
     );
   const origin = read.optional("SOLARIS_GATEWAY_ORIGIN");
   if (origin !== undefined && !(URL.canParse(origin) && new URL(origin).origin === origin.replace(/\/$/, "")))
-    throw wrong("SOLARIS_GATEWAY_ORIGIN", "must be an origin such as https://gateway.example.com");
+    throw wrongSetting("SOLARIS_GATEWAY_ORIGIN", "must be an origin such as https://gateway.example.com");
   return { listen, tls, trustedProxies, allowInsecure, origin: origin?.replace(/\/$/, "") };
 }
 
-function retentionOf(text: string): Retention {
-  const days = list(text).map((item): [string, number] => {
+function retentionOf(items: readonly string[]): Retention {
+  const days = items.map((item): [string, number] => {
     const [name = "", value = ""] = item.split("=");
     return [`${name.trim()}Ms`, Number(value) * 86_400_000];
   });
   const parsed = retentionSchema.safeParse(Object.fromEntries(days));
   if (parsed.success) return parsed.data;
-  throw wrong("SOLARIS_RETENTION_DAYS", `does not fit: ${parsed.error.issues[0]?.message ?? ""}`);
+  throw wrongSetting("SOLARIS_RETENTION_DAYS", `does not fit: ${parsed.error.issues[0]?.message ?? ""}`);
 }
-
-interface Reader {
-  optional(name: Name): string | undefined;
-  text(name: Name): string;
-  secret(name: Name, fileName: Name): string | undefined;
-  oneOf<T extends string>(name: Name, allowed: readonly T[]): T;
-  integer(name: Name, min: number, max: number): number;
-  tls(cert: Name, key: Name): Tls | undefined;
-}
-
-function reader(environment: SolarisConfig["environment"], readText: (path: string) => string): Reader {
-  const optional = (name: Name) => {
-    const found: Variable | undefined = variables.find((variable) => variable.name === name);
-    return environment[name]?.trim() || found?.fallback;
-  };
-  const text = (name: Name) => {
-    const value = optional(name);
-    if (value === undefined) throw wrong(name, "must be set");
-    return value;
-  };
-  const file = (name: Name) => {
-    const path = optional(name);
-    if (path === undefined) return undefined;
-    try {
-      return readText(path);
-    } catch (cause) {
-      throw new Fault("config", `${name} names a file that can't be read`, { cause });
-    }
-  };
-  return {
-    optional,
-    text,
-    secret: (name, fileName) => optional(name) ?? file(fileName)?.split(/\r?\n/, 1)[0]?.trim(),
-    oneOf(name, allowed) {
-      const value = allowed.find((one) => one === text(name));
-      if (value === undefined) throw wrong(name, `must be one of ${allowed.join(", ")}`);
-      return value;
-    },
-    integer(name, min, max) {
-      const value = Number(text(name));
-      if (!Number.isInteger(value) || value < min || value > max) throw wrong(name, `must be ${min} to ${max}`);
-      return value;
-    },
-    tls(certName, keyName) {
-      const [cert, key] = [file(certName), file(keyName)];
-      if (cert === undefined && key === undefined) return undefined;
-      if (cert === undefined) throw wrong(certName, `must be set together with ${keyName}`);
-      if (key === undefined) throw wrong(keyName, `must be set together with ${certName}`);
-      return { cert, key };
-    },
-  };
-}
-
-function wrong(name: string, what: string): Fault {
-  return new Fault("config", `${name} ${what}`, { detail: { variable: name } });
-}
-
-const list = (text: string) => text.split(",").flatMap((item) => item.trim() || []);
 
 function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
-}
-
-/** `host:port` or `[v6]:port`. */
-function listenOf(name: Name, text: string): Listen {
-  const parts = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
-  const host = parts?.[1] ?? parts?.[2];
-  const port = Number(parts?.[3]);
-  if (host === undefined || !(port <= 65_535))
-    throw wrong(name, "must be an address and a port, such as 127.0.0.1:8080");
-  return { host, port };
 }

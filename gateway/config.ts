@@ -1,8 +1,8 @@
 /** Settings of a Nexus, from the environment alone. The only reader of the environment in this program. */
 
-import { Fault } from "#lib/fault";
 import { openingsPerAddressPerMinute } from "#lib/limits";
 import type { LogLevel } from "#lib/log";
+import { type Listen, readSettings, settingsText, type Tls, type Variable, wrongSetting } from "#lib/runtime";
 import { admissionRateStart } from "./tunnel/admission.ts";
 import { isLoopback, trustedProxies } from "./tunnel/client-address.ts";
 
@@ -32,31 +32,15 @@ export interface GatewaySettings {
   readonly hostname: string;
 }
 
-/** Where to listen. */
-export interface Listen {
-  readonly host: string;
-  /** 0 = any free one. */
-  readonly port: number;
-}
-
 /** All settings of `nexus serve`. */
 export interface NexusConfig {
   readonly gateway: GatewaySettings;
   readonly listen: Listen;
   readonly managementListen: Listen | undefined;
-  /** PEM texts. */
-  readonly tls: { readonly cert: string; readonly key: string } | undefined;
+  readonly tls: Tls | undefined;
   readonly broker: { readonly url: string; readonly user: string | undefined; readonly password: string | undefined };
   readonly logLevel: LogLevel;
   readonly logFormat: "json" | "text";
-}
-
-/** One variable: what `--help` shows of it. */
-interface Variable {
-  readonly name: string;
-  readonly text: string;
-  /** What holds when it is not set; absent = it must be set, or is optional by its text. */
-  readonly fallback?: string;
 }
 
 /** Every variable that is read. `NEXUS_…_FILE` names a file whose first line is the value. */
@@ -102,18 +86,8 @@ export const variables = [
   { name: "NEXUS_LOG_FORMAT", text: "json or text", fallback: "json" },
 ] as const satisfies readonly Variable[];
 
-type Name = (typeof variables)[number]["name"];
-
 /** The table of variables as `--help` shows it. */
-export function variablesText(): string {
-  const widthMax = Math.max(...variables.map(({ name }) => name.length));
-  return variables
-    .map((variable: Variable) => {
-      const given = variable.fallback ? ` [${variable.fallback}]` : "";
-      return `  ${variable.name.padEnd(widthMax)}  ${variable.text}${given}`;
-    })
-    .join("\n");
-}
+export const variablesText = () => settingsText(variables);
 
 /**
  * The settings in `environment`; `readText` reads a file that one of them names; `hostname` is the machine's.
@@ -124,102 +98,58 @@ export function readConfig(
   readText: (path: string) => string,
   hostname: string,
 ): NexusConfig {
-  const known = new Set<string>(variables.map(({ name }) => name));
-  for (const name of Object.keys(environment))
-    if (name.startsWith("NEXUS_") && !known.has(name)) throw wrong(name, "is not a variable of Nexus");
-
-  const optional = (name: Name): string | undefined => {
-    const found = variables.find((variable) => variable.name === name) as Variable; // Name is made of the table
-    return environment[name]?.trim() || found.fallback || undefined;
-  };
-  const required = (name: Name): string => optional(name) ?? fail(name, "must be set");
-  const file = (name: Name): string | undefined => {
-    const path = optional(name);
-    if (path === undefined) return undefined;
-    try {
-      return readText(path);
-    } catch (cause) {
-      throw new Fault("config", `${name} names a file that can't be read`, { cause });
-    }
-  };
-  const secret = (name: Name, fileName: Name): string | undefined =>
-    optional(name) ?? file(fileName)?.split(/\r?\n/, 1)[0]?.trim();
-  const integer = (name: Name, min: number, max: number): number => {
-    const value = Number(required(name));
-    return Number.isInteger(value) && value >= min && value <= max ? value : fail(name, `must be ${min} to ${max}`);
-  };
-  const oneOf = <T extends string>(name: Name, allowed: readonly T[]): T =>
-    allowed.find((value) => value === required(name)) ?? fail(name, `must be one of ${allowed.join(", ")}`);
-
-  const listen = listenOf("NEXUS_LISTEN", required("NEXUS_LISTEN"));
-  const management = optional("NEXUS_MANAGEMENT_LISTEN");
-  const tls = tlsOf(file("NEXUS_TLS_CERT_FILE"), file("NEXUS_TLS_KEY_FILE"));
-  const proxies = (optional("NEXUS_TRUSTED_PROXIES") ?? "").split(",").flatMap((range) => range.trim() || []);
+  const read = readSettings({ variables, prefix: "NEXUS_", environment, readText });
+  const listen = read.listen("NEXUS_LISTEN");
+  const managementListen = read.optionalListen("NEXUS_MANAGEMENT_LISTEN");
+  const tls = read.tls("NEXUS_TLS_CERT_FILE", "NEXUS_TLS_KEY_FILE");
+  const proxies = read.list("NEXUS_TRUSTED_PROXIES");
   trustedProxies(proxies);
-  const allowInsecure = oneOf("NEXUS_ALLOW_INSECURE", ["yes", "no"]) === "yes";
+  const allowInsecure = read.flag("NEXUS_ALLOW_INSECURE");
   if (tls === undefined && proxies.length === 0 && !allowInsecure && !isLoopback(listen.host))
-    throw wrong(
+    throw wrongSetting(
       "NEXUS_LISTEN",
       "is open to other machines: set a certificate, trusted proxies or NEXUS_ALLOW_INSECURE",
     );
 
+  const solarisUrl = originOf("NEXUS_SOLARIS_URL", read.required("NEXUS_SOLARIS_URL"), allowInsecure);
+  const gatewayKey = read.secret("NEXUS_GATEWAY_KEY", "NEXUS_GATEWAY_KEY_FILE");
+  if (gatewayKey === undefined) throw wrongSetting("NEXUS_GATEWAY_KEY", "must be set");
+
   return {
     gateway: {
-      solarisUrl: originOf("NEXUS_SOLARIS_URL", required("NEXUS_SOLARIS_URL"), allowInsecure),
-      gatewayKey: secret("NEXUS_GATEWAY_KEY", "NEXUS_GATEWAY_KEY_FILE") ?? fail("NEXUS_GATEWAY_KEY", "must be set"),
+      solarisUrl,
+      gatewayKey,
       trustedProxies: proxies,
       allowInsecure,
       ownTls: tls !== undefined,
-      openingsPerAddressPerMinute: integer("NEXUS_OPENINGS_PER_ADDRESS", 1, 1_000_000),
-      admissionPerSecond: integer("NEXUS_ADMISSION_PER_SECOND", 1, 5_000),
-      sessionsMax: integer("NEXUS_SESSIONS_MAX", 1, 100_000),
-      drainMs: integer("NEXUS_DRAIN_MS", 0, 600_000),
-      publicMetrics: management === undefined,
-      hostname: (optional("NEXUS_HOSTNAME") ?? hostname).slice(0, 255),
+      openingsPerAddressPerMinute: read.integer("NEXUS_OPENINGS_PER_ADDRESS", 1, 1_000_000),
+      admissionPerSecond: read.integer("NEXUS_ADMISSION_PER_SECOND", 1, 5_000),
+      sessionsMax: read.integer("NEXUS_SESSIONS_MAX", 1, 100_000),
+      drainMs: read.integer("NEXUS_DRAIN_MS", 0, 600_000),
+      publicMetrics: managementListen === undefined,
+      hostname: (read.optional("NEXUS_HOSTNAME") ?? hostname).slice(0, 255),
     },
     listen,
-    managementListen: management === undefined ? undefined : listenOf("NEXUS_MANAGEMENT_LISTEN", management),
+    managementListen,
     tls,
     broker: {
-      url: required("NEXUS_NATS_URL"),
-      user: optional("NEXUS_NATS_USER"),
-      password: secret("NEXUS_NATS_PASSWORD", "NEXUS_NATS_PASSWORD_FILE"),
+      url: read.required("NEXUS_NATS_URL"),
+      user: read.optional("NEXUS_NATS_USER"),
+      password: read.secret("NEXUS_NATS_PASSWORD", "NEXUS_NATS_PASSWORD_FILE"),
     },
-    logLevel: oneOf("NEXUS_LOG_LEVEL", ["debug", "info", "warn", "error"]),
-    logFormat: oneOf("NEXUS_LOG_FORMAT", ["json", "text"]),
+    logLevel: read.oneOf("NEXUS_LOG_LEVEL", ["debug", "info", "warn", "error"]),
+    logFormat: read.oneOf("NEXUS_LOG_FORMAT", ["json", "text"]),
   };
 }
 
-function wrong(name: string, what: string): Fault {
-  return new Fault("config", `${name} ${what}`, { detail: { variable: name } });
-}
-
-function fail(name: Name, what: string): never {
-  throw wrong(name, what);
-}
-
-function tlsOf(cert: string | undefined, key: string | undefined): NexusConfig["tls"] {
-  if (cert === undefined && key === undefined) return undefined;
-  if (cert === undefined) throw wrong("NEXUS_TLS_CERT_FILE", "must be set together with NEXUS_TLS_KEY_FILE");
-  if (key === undefined) throw wrong("NEXUS_TLS_KEY_FILE", "must be set together with NEXUS_TLS_CERT_FILE");
-  return { cert, key };
-}
-
-/** `host:port` or `[v6]:port`. */
-function listenOf(name: Name, text: string): Listen {
-  const parts = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
-  const host = parts?.[1] ?? parts?.[2];
-  const port = Number(parts?.[3]);
-  if (host === undefined || !(port <= 65_535)) throw wrong(name, "must be an address and a port, such as 0.0.0.0:8443");
-  return { host, port };
-}
-
 /** The gateway key goes to this address: only loopback may do without TLS. */
-function originOf(name: Name, text: string, allowInsecure: boolean): string {
-  const url = URL.canParse(text) ? new URL(text) : fail(name, "must be an address such as https://solaris.example.com");
+function originOf(name: string, text: string, allowInsecure: boolean): string {
+  if (!URL.canParse(text)) throw wrongSetting(name, "must be an address such as https://solaris.example.com");
+  const url = new URL(text);
   const host = url.hostname.replace(/^\[|\]$/g, "");
   const plain = url.protocol === "http:" && (allowInsecure || isLoopback(host) || host === "localhost");
-  if (url.protocol !== "https:" && !plain) throw wrong(name, "must be https");
-  if (url.pathname !== "/" || url.search !== "" || url.username !== "") throw wrong(name, "must be an origin alone");
+  if (url.protocol !== "https:" && !plain) throw wrongSetting(name, "must be https");
+  if (url.pathname !== "/" || url.search !== "" || url.username !== "")
+    throw wrongSetting(name, "must be an origin alone");
   return url.origin;
 }

@@ -51,3 +51,12 @@ export { type CommandAnswer, runCommand } from "./process/run-command.ts";
 export { exitProcess, onCrash, onSignal, type SignalName } from "./process/signals.ts";
 export { hiddenPrompt, isTerminal, readStandardInput, writeOut } from "./process/terminal.ts";
 export { startWatchdog, type WatchdogOptions } from "./process/watchdog.ts";
+export {
+  type Listen,
+  readSettings,
+  type Settings,
+  settingsText,
+  type Tls,
+  type Variable,
+  wrongSetting,
+} from "./settings/read-settings.ts";
