@@ -71,7 +71,8 @@ program
   .addHelpText(
     "after",
     `\nnats-server reads its secrets from its own environment: NATS_STORE_KEY, NATS_SOLARIS_PASSWORD,
-NATS_NEXUS_PASSWORD, NATS_SYSTEM_PASSWORD and, with --events, NATS_EVENTS_PASSWORD. Users: solaris, nexus, system, events.\n`,
+NATS_NEXUS_PASSWORD, NATS_SYSTEM_PASSWORD and, with --events, NATS_EVENTS_PASSWORD. Each must begin with a letter
+(it parses the value as its own configuration; one that looks like a number is no password). Users: solaris, nexus, system, events.\n`,
   )
   .action(async (words: BrokerConfigWords) => writeOut(await writeBrokerConfig(words)));
 
