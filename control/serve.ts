@@ -1,11 +1,12 @@
 import { chooseSuite } from "#lib/crypto";
 import { makeLog } from "#lib/log";
+import { gaugeLoopLag } from "#lib/metrics";
 import {
   atomicWrite,
   consoleLogSink,
-  gaugeLoopLag,
   hostFacts,
   isTerminal,
+  monitorLoopLag,
   onSignal,
   serveHttp,
   systemClock,
@@ -30,7 +31,8 @@ export async function serve(config: SolarisConfig, version: string, withGateway:
   await using stores = await openStores(config, suite, log);
   const broker = await stores.openBroker();
   const { database, kms, metrics } = stores;
-  using _lag = gaugeLoopLag(metrics.registry, systemClock);
+  using lag = monitorLoopLag(systemClock);
+  gaugeLoopLag(metrics.registry, () => lag.read());
   const { hostname, pid } = hostFacts();
   const replica = `${hostname.slice(0, 40)}-${pid}`;
   const fixed = {

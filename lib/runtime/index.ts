@@ -45,7 +45,6 @@ export { exclusiveLock } from "./process/exclusive-lock.ts";
 export { commandArguments, environment, type HostFacts, hostFacts, residentBytes } from "./process/host-facts.ts";
 export { askLocally, serveLocally } from "./process/local-endpoint.ts";
 export { type LoopLag, type LoopLagMonitor, monitorLoopLag } from "./process/loop-lag.ts";
-export { gaugeLoopLag } from "./process/loop-lag-gauge.ts";
 export { hashPassword, verifyPassword } from "./process/password-hash.ts";
 export { type CommandAnswer, runCommand } from "./process/run-command.ts";
 export { exitProcess, onCrash, onSignal, type SignalName } from "./process/signals.ts";
