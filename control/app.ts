@@ -23,7 +23,7 @@ import {
   openRevocations,
   rotateAuthority,
 } from "./authority/index.ts";
-import { customerRoutes } from "./customers/index.ts";
+import { customerRoutes, licenceRoutes } from "./customers/index.ts";
 import { makeDb, makeNewId, makeSeals } from "./db/index.ts";
 import { enrollmentNexusRoutes } from "./enrollment/index.ts";
 import { gatewayForAgent, gatewayNexusRoutes, gatewayRoutes, makeDemandReplica } from "./gateways/index.ts";
@@ -134,6 +134,7 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
     bodyBytesMax: pushBatchBytesMax + 1024 * 1024,
     slices: [
       customerRoutes(slices),
+      licenceRoutes(slices),
       gatewayRoutes(gateway),
       agentRoutes(agent),
       openingRoutes(slices),

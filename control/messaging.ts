@@ -8,10 +8,11 @@ import { commandRoutes, makeGiveCommand, takeAnswer } from "./commands/index.ts"
 import { asStatement } from "./db/index.ts";
 import {
   desiredNumberOf,
-  desiredRoutes,
   keepPublishing,
   makeDesiredStates,
+  pluginRoutes,
   resealAll,
+  stateRoutes,
   takeReport,
 } from "./desired/index.ts";
 import { makeLanes, upWatermarksOf } from "./lanes/index.ts";
@@ -134,7 +135,8 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
 
   return {
     slices: [
-      desiredRoutes({ ...deps, states, lanes }),
+      pluginRoutes({ ...deps, states, lanes }),
+      stateRoutes(deps),
       pushRoutes({ ...pushDeps, pusher }),
       messageRoutes({
         ...pushDeps,

@@ -1,4 +1,6 @@
 /** Customers and their licences. */
+
+export { licenceRoutes } from "./licence-routes.ts";
 export { type LicenceRow, licenceById } from "./repo.ts";
 export { customerRoutes } from "./routes.ts";
 export { enteredAttributesSchema, licenceAttributes, licenceProblem } from "./rules.ts";

@@ -1,59 +1,19 @@
 import { z } from "zod";
-import { connectorTypes, desiredPluginSchema, nameSchema, numberSchema, timeSchema } from "#lib/session";
+import { desiredPluginSchema, nameSchema, numberSchema, timeSchema } from "#lib/session";
 import { findAgent } from "../agents/index.ts";
-import {
-  body,
-  etag,
-  idParam,
-  ifMatch,
-  newRouter,
-  operation,
-  pageOf,
-  principalOf,
-  query,
-  toPage,
-} from "../api/index.ts";
+import { body, idParam, ifMatch, newRouter, operation, pageOf, principalOf, query, toPage } from "../api/index.ts";
 import type { DesiredReportItem, PluginRow } from "./repo.ts";
-import { newestState, pluginsOf, reportOf, versionsOf } from "./repo.ts";
-import { connectorOf, wantedPluginSchema } from "./rules.ts";
+import { pluginsOf, reportOf, versionsOf } from "./repo.ts";
+import { wantedPluginSchema } from "./rules.ts";
 import { type DesiredDeps, deletePlugin, findPlugin, putWanted, rollBack } from "./service.ts";
-
-const config = z.record(z.string(), z.unknown());
-const actualSchema = z.object({
-  version: numberSchema.meta({ description: "What runs; 0 = nothing." }),
-  wanted: numberSchema,
-  state: z.enum(["applied", "failed", "removed", "disabled"]),
-  code: z.string().nullable(),
-  reason: z.string().nullable(),
-  reportedAt: timeSchema,
-});
-
-const pluginSchema = z
-  .object({
-    agentId: nameSchema,
-    name: nameSchema,
-    version: numberSchema,
-    type: nameSchema,
-    enabled: z.boolean(),
-    config: config.meta({ description: "Every secret masked: they are write-only." }),
-    lane: desiredPluginSchema.shape.lane,
-    receiveSchema: z.unknown(),
-    once: z
-      .enum(["exactly-once", "at-least-once"])
-      .meta({ description: "What this configuration promises of a repeat." }),
-    updatedAt: timeSchema,
-    updatedBy: z.string(),
-    actual: actualSchema.nullable().meta({ description: "What the node says; null = it has not yet." }),
-    inSync: z.boolean(),
-  })
-  .meta({ ref: "Plugin" });
+import { pluginSchema, shownConfigSchema, showPlugin } from "./shown-plugin.ts";
 
 const versionSchema = z
   .object({
     version: numberSchema,
     type: nameSchema,
     enabled: z.boolean(),
-    config,
+    config: shownConfigSchema,
     lane: desiredPluginSchema.shape.lane,
     receiveSchema: z.unknown(),
     restores: numberSchema.nullable(),
@@ -63,30 +23,8 @@ const versionSchema = z
   })
   .meta({ ref: "PluginVersion" });
 
-const stateSchema = z
-  .object({
-    number: numberSchema.meta({ description: "Of the newest desired state; 0 = none." }),
-    versions: z.record(z.string(), numberSchema),
-    sealed: z.boolean().meta({ description: "False before the agent has an identity to seal it to." }),
-    createdAt: timeSchema.nullable(),
-    publishedAt: timeSchema.nullable(),
-    report: z
-      .object({
-        number: numberSchema,
-        skipped: numberSchema.nullable().meta({ description: "States that were passed over for a newer one." }),
-        at: timeSchema,
-        items: z.array(z.unknown()),
-      })
-      .nullable(),
-  })
-  .meta({ ref: "DesiredState" });
-
-const connectorSchema = z
-  .object({ type: z.string(), title: z.string(), schema: config })
-  .meta({ ref: "ConnectorType" });
-
-/** `/agents/{agent}/plugins`, `/agents/{agent}/desired`, `/connector-types`. */
-export function desiredRoutes(deps: DesiredDeps) {
+/** `/agents/{agent}/plugins`. */
+export function pluginRoutes(deps: DesiredDeps) {
   const tag = "Plugins";
   const read = { tag, scope: "plugins:read" } as const;
   const write = { tag, scope: "plugins:write" } as const;
@@ -100,15 +38,6 @@ export function desiredRoutes(deps: DesiredDeps) {
   const show = async (row: PluginRow) => showPlugin(row, (await itemsOf(row.agentId)).get(row.name));
 
   return newRouter()
-    .get(
-      "/connector-types",
-      operation({
-        ...read,
-        summary: "List connector types",
-        answers: { 200: z.object({ items: z.array(connectorSchema) }) },
-      }),
-      (context) => context.json({ items: connectorList() }),
-    )
     .get(
       "/agents/:agent/plugins",
       operation({
@@ -228,60 +157,5 @@ export function desiredRoutes(deps: DesiredDeps) {
         context.header("etag", `"${row.version}"`);
         return context.json(await show(row));
       },
-    )
-    .get(
-      "/agents/:agent/desired",
-      operation({
-        ...read,
-        summary: "Get the desired state of an agent and what it says of it",
-        answers: { 200: stateSchema },
-        faults: ["not_found"],
-      }),
-      idParam("agent"),
-      async (context) => {
-        const { agent } = context.req.valid("param");
-        await findAgent(deps, principalOf(context), agent);
-        const state = await newestState(deps.db, agent);
-        const report = await reportOf(deps.db, agent);
-        const shown = {
-          number: state?.number ?? 0,
-          versions: state?.versions ?? {},
-          sealed: state?.statement != null,
-          createdAt: state?.createdAt ?? null,
-          publishedAt: state?.publishedAt ?? null,
-          report:
-            report === undefined
-              ? null
-              : { number: report.number, skipped: report.skipped, at: report.at, items: report.items },
-        };
-        return etag(context, `${shown.number}.${report?.at ?? 0}`) ?? context.json(shown);
-      },
     );
-}
-
-function showPlugin(row: PluginRow, item: (DesiredReportItem & { reportedAt: number }) | undefined) {
-  const { customerId: _customer, deletedAt: _deleted, shown, receiveSchema = null, ...plugin } = row;
-  const actual =
-    item === undefined
-      ? null
-      : {
-          version: item.actual,
-          wanted: item.wanted,
-          state: item.state,
-          code: item.code ?? null,
-          reason: item.reason ?? null,
-          reportedAt: item.reportedAt,
-        };
-  const inSync =
-    actual !== null && actual.wanted === row.version && (actual.state === "applied" || actual.state === "disabled");
-  return { ...plugin, config: shown, receiveSchema, once: connectorOf(row.type).once(shown), actual, inSync };
-}
-
-/** Connector types with the JSON Schema that forms are made of. */
-function connectorList() {
-  return Object.entries(connectorTypes).map(([type, { title, schema }]) => ({
-    type,
-    title,
-    schema: z.toJSONSchema(schema, { io: "input", unrepresentable: "any" }) as Record<string, unknown>, // a JSON Schema is an object
-  }));
 }
