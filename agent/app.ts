@@ -129,7 +129,10 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
       refresh: async () => tunnel.session?.refresh(),
     }),
   });
-  const believed = () => ({ keys: trust.keys, authority: trust.authority.identity });
+  const believed = async (sealed: string) => ({
+    keys: await trust.keysFor(sealed),
+    authority: trust.authority.identity,
+  });
   const tunnel: Tunnel = new Tunnel({
     store,
     clock,
@@ -149,12 +152,12 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
       return { desired: trust.freshness.desired, plugins: plugins.health() };
     },
     async desired(sealed) {
-      const number = await takeDesired({ suite, store, now }, believed(), sealed);
+      const number = await takeDesired({ suite, store, now }, await believed(sealed), sealed);
       // Aside: neither the tunnel nor a newer state waits for a plugin.
       void applying(() => reconciler.apply(number));
       return number;
     },
-    command: (sealed) => commands.take(believed(), sealed),
+    command: async (sealed) => commands.take(await believed(sealed), sealed),
     relayOffered: (offer, relays) => peers.offered(offer, relays),
     warn(code, reason) {
       void tell("warning", {}, { code, reason: reason.slice(0, 500) }).catch((error: unknown) => {

@@ -1,7 +1,8 @@
 import { chooseSuite } from "#lib/crypto";
-import { exclusiveLock, hostFacts, paths, systemClock, systemRandom, writeOut } from "#lib/runtime";
+import { hostFacts, systemClock, systemRandom, writeOut } from "#lib/runtime";
 import { openAgentStore, openNetwork } from "../agent-store.ts";
 import type { AgentConfig } from "../config.ts";
+import { lockData } from "../data-lock.ts";
 import { enroll } from "../enrollment/enroll.ts";
 import { SiteFile } from "../site/site-file.ts";
 import { agentVersion } from "../version.ts";
@@ -17,7 +18,7 @@ export async function enrollCommand(config: AgentConfig, options: EnrollOptions)
   if (options.argument !== undefined)
     writeOut("warning: a token on the command line can be read by other users; prefer --token-file\n", "stderr");
   const token = await findToken(config, options);
-  using _lock = exclusiveLock(paths.join(config.dataDirectory, "lock.db"));
+  using _lock = lockData(config, "it is enrolled; see `mercury status`");
   const site = await new SiteFile(config.siteFile).add(options.allow, options.allowDirectories);
   const suite = await chooseSuite();
   const opened = await openAgentStore(config, { suite, random: systemRandom, clock: systemClock }, { create: true });

@@ -1,8 +1,9 @@
 import { chooseSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
-import { exclusiveLock, paths, systemClock, systemRandom, writeOut } from "#lib/runtime";
+import { systemClock, systemRandom, writeOut } from "#lib/runtime";
 import { openAgentStore } from "../agent-store.ts";
 import type { AgentConfig } from "../config.ts";
+import { lockData } from "../data-lock.ts";
 
 const surroundings = async () => ({ suite: await chooseSuite(), random: systemRandom, clock: systemClock });
 
@@ -41,7 +42,7 @@ export async function showIdentity(config: AgentConfig, options: { readonly json
  * while an agent runs here: a command from Solaris makes it rotate itself.
  */
 export async function rotateIdentity(config: AgentConfig): Promise<void> {
-  using _lock = exclusiveLock(paths.join(config.dataDirectory, "lock.db"));
+  using _lock = lockData(config, "stop it first, or give it the command `rotate` in the cloud");
   const opened = await openAgentStore(config, await surroundings(), { create: false });
   if (opened === undefined) throw new Fault("not_found", "there is no identity here; enroll first");
   await using store = opened.store;

@@ -1,8 +1,9 @@
 import { chooseSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
-import { exclusiveLock, fileFacts, paths, writeOut } from "#lib/runtime";
+import { fileFacts, writeOut } from "#lib/runtime";
 import { type ForgottenStore, forgetAgentStore } from "../agent-store.ts";
 import type { AgentConfig } from "../config.ts";
+import { lockData } from "../data-lock.ts";
 
 /**
  * `mercury leave`: this machine forgets its identity and everything it holds. Solaris is not asked: an agent that should never
@@ -14,14 +15,10 @@ export async function leaveCommand(config: AgentConfig, options: { readonly yes:
       "bad_request",
       `this deletes the identity and every message that waits in ${config.dataDirectory}; say so with --yes`,
     );
-  const forgotten = await locked(config, async () => forgetAgentStore(config, await chooseSuite()));
+  using _lock = lockData(config, "stop it first");
+  const forgotten = await forgetAgentStore(config, await chooseSuite());
   writeOut(forgotten.store === "none" ? `No agent lives in ${config.dataDirectory}.\n` : farewell(config));
   writeOut(await rest(config, forgotten));
-}
-
-async function locked<T>({ dataDirectory }: AgentConfig, work: () => Promise<T>): Promise<T> {
-  using _lock = exclusiveLock(paths.join(dataDirectory, "lock.db"));
-  return await work();
 }
 
 const farewell = ({ dataDirectory }: AgentConfig) =>

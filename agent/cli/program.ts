@@ -9,7 +9,7 @@ export const exitCodes = { done: 0, failed: 1, usage: 2, passing: 75 } as const;
 
 export type ReadAgentConfig = (dataDirectory: string | undefined) => AgentConfig;
 
-const collect = (value: string, before: readonly string[]) => [...before, ...value.split(",").filter(Boolean)];
+const collect = (value: string, before: readonly string[] = []) => [...before, ...value.split(",").filter(Boolean)];
 
 /** Runs one command line; answers the exit code. Whatever fails is one line on standard error, with its code. */
 export async function runProgram(words: readonly string[], readConfig: ReadAgentConfig): Promise<number> {
@@ -42,45 +42,46 @@ function build(readConfig: ReadAgentConfig): Command {
     .description("make an identity and redeem a token for it")
     .argument("[token]", "the token (better: --token-file, MERCURY_TOKEN, or standard input)")
     .option("--token-file <file>", "file that holds the token; - is standard input")
-    .option("--allow <host:port>", "what plugins may reach; repeatable", collect, [])
-    .option("--allow-dir <directory>", "where file plugins may read and write; repeatable", collect, [])
-    .action(async (token: string | undefined, given: { tokenFile?: string; allow: string[]; allowDir: string[] }) => {
+    .option("--allow <host:port>", "what plugins may reach; repeatable", collect)
+    .option("--allow-dir <directory>", "where file plugins may read and write; repeatable", collect)
+    .action(async (token: string | undefined, given: { tokenFile?: string; allow?: string[]; allowDir?: string[] }) => {
       const { enrollCommand } = await import("./enroll-command.ts");
-      const options = { argument: token, file: given.tokenFile, allow: given.allow, allowDirectories: given.allowDir };
+      const { tokenFile: file, allow = [], allowDir: allowDirectories = [] } = given;
+      const options = { argument: token, file, allow, allowDirectories };
       await enrollCommand(config(), options);
     });
   program
     .command("run")
     .description("hold the tunnel and run the plugins; enrolls first when a token is given and there is no identity")
-    .option("--allow <host:port>", "adds to the site's own list; repeatable", collect, [])
-    .option("--allow-dir <directory>", "adds to the site's own list; repeatable", collect, [])
-    .action(async ({ allow, allowDir }: { allow: string[]; allowDir: string[] }) => {
+    .option("--allow <host:port>", "adds to the site's own list; repeatable", collect)
+    .option("--allow-dir <directory>", "adds to the site's own list; repeatable", collect)
+    .action(async ({ allow = [], allowDir = [] }: { allow?: string[]; allowDir?: string[] }) => {
       const { runCommand } = await import("./run-command.ts");
       await runCommand(config(), { hosts: allow, directories: allowDir });
     });
   program
     .command("status")
     .description("what the running agent says of itself")
-    .option("--json", "for programs", false)
-    .action(async (options: { json: boolean }) => {
+    .option("--json", "as one line of JSON, for programs")
+    .action(async ({ json = false }: { json?: boolean }) => {
       const { statusCommand } = await import("./status-command.ts");
-      await statusCommand(config(), options);
+      await statusCommand(config(), { json });
     });
   program
     .command("doctor")
     .description("take the way of the tunnel hop by hop and name the one that fails; works before enrolling")
     .option("--gateway <address>", "test the way to this gateway")
-    .option("--json", "for programs", false)
-    .action(async (options: { json: boolean; gateway?: string }) => {
+    .option("--json", "as one line of JSON, for programs")
+    .action(async ({ json = false, gateway }: { json?: boolean; gateway?: string }) => {
       const { doctorCommand } = await import("./doctor-command.ts");
-      await doctorCommand(config(), options);
+      await doctorCommand(config(), { json, gateway });
     });
   program
     .command("allow")
     .description("show the site's own list, or add to it: what plugins may reach, whatever the cloud asks for")
     .argument("[host:port...]", "hosts and ports")
-    .option("--dir <directory>", "a directory; repeatable", collect, [])
-    .action(async (hosts: string[], { dir }: { dir: string[] }) => {
+    .option("--dir <directory>", "a directory; repeatable", collect)
+    .action(async (hosts: string[], { dir = [] }: { dir?: string[] }) => {
       const { allowCommand } = await import("./allow-command.ts");
       await allowCommand(config(), hosts, dir);
     });
@@ -88,10 +89,10 @@ function build(readConfig: ReadAgentConfig): Command {
   identity
     .command("show")
     .description("identifier, keys' age, agent, cloud")
-    .option("--json", "for programs", false)
-    .action(async (options: { json: boolean }) => {
+    .option("--json", "as one line of JSON, for programs")
+    .action(async ({ json = false }: { json?: boolean }) => {
       const { showIdentity } = await import("./identity-command.ts");
-      await showIdentity(config(), options);
+      await showIdentity(config(), { json });
     });
   identity
     .command("rotate")
@@ -103,10 +104,10 @@ function build(readConfig: ReadAgentConfig): Command {
   program
     .command("leave")
     .description("forget the identity and everything held here")
-    .option("--yes", "really", false)
-    .action(async (options: { yes: boolean }) => {
+    .option("--yes", "do it: what waits here is lost")
+    .action(async ({ yes = false }: { yes?: boolean }) => {
       const { leaveCommand } = await import("./leave-command.ts");
-      await leaveCommand(config(), options);
+      await leaveCommand(config(), { yes });
     });
   return program;
 }

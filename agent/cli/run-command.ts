@@ -3,11 +3,12 @@ import { chooseSuite } from "#lib/crypto";
 import { backOffMs } from "#lib/delivery";
 import { asFault, Fault } from "#lib/fault";
 import type { Log } from "#lib/log";
-import { exclusiveLock, hostFacts, onSignal, paths, systemClock, systemRandom } from "#lib/runtime";
+import { hostFacts, onSignal, systemClock, systemRandom } from "#lib/runtime";
 import { adjustableLog } from "../adjustable-log.ts";
 import { openAgentStore, openNetwork } from "../agent-store.ts";
 import { createMercury } from "../app.ts";
 import type { AgentConfig } from "../config.ts";
+import { lockData } from "../data-lock.ts";
 import { enroll } from "../enrollment/enroll.ts";
 import { SiteFile } from "../site/site-file.ts";
 import type { Store } from "../store/open-store.ts";
@@ -27,17 +28,18 @@ export async function runCommand(config: AgentConfig, allowances: RunAllowances)
   const { log, setLevel: setLogLevel } = adjustableLog(config.logLevel, config.logFormat);
   const ending = new AbortController();
   onSignal(["SIGTERM", "SIGINT"], () => ending.abort(new Fault("closed", "asked to end")));
-  using _lock = lockOf(config);
+  using _lock = lockData(config, "see `mercury status`");
   const siteFile = new SiteFile(config.siteFile);
   await siteFile.add(allowances.hosts, allowances.directories);
   const suite = await chooseSuite();
   const surroundings = { suite, random: systemRandom, clock: systemClock };
-  const opened = await openAgentStore(config, surroundings, { create: true });
-  if (opened === undefined) throw new TypeError("a store that was to be made is not there");
+  const token = await givenToken(config);
+  const opened = await openAgentStore(config, surroundings, { create: token !== undefined });
+  if (opened === undefined) throw notEnrolled();
   await using store = opened.store;
   if (opened.key.source === "file")
     log.warn("the key of the store lies in a file: keep it apart from backups of the data", { file: config.keyFile });
-  if (!(await enrollFirst(config, store, suite, log, ending.signal))) return;
+  if (!(await enrollFirst(config, store, token, log, ending.signal))) return;
   await using _mercury = await createMercury({ ...surroundings, config, store, siteFile, log, setLogLevel });
   log.info("running", { data: config.dataDirectory, version: agentVersion });
   await new Promise<void>((resolve) => {
@@ -47,31 +49,26 @@ export async function runCommand(config: AgentConfig, allowances: RunAllowances)
   log.info("ending");
 }
 
-function lockOf(config: AgentConfig): Disposable {
-  try {
-    return exclusiveLock(paths.join(config.dataDirectory, "lock.db"));
-  } catch (cause) {
-    throw new Fault("conflict", `another Mercury runs on ${config.dataDirectory}; see \`mercury status\``, { cause });
-  }
+function notEnrolled(): Fault {
+  return new Fault("not_found", "not enrolled: run `mercury enroll`, or give MERCURY_TOKEN or MERCURY_TOKEN_FILE");
 }
 
 /** Redeems a given token where there is no enrollment yet; tries until it is told no. False when asked to end before. */
 async function enrollFirst(
   config: AgentConfig,
   store: Store,
-  suite: Awaited<ReturnType<typeof chooseSuite>>,
+  given: string | undefined,
   log: Log,
   signal: AbortSignal,
 ): Promise<boolean> {
   const enrollment = await store.cloud.enrollment();
   if (enrollment?.agentId != null) return true;
-  const token = (await givenToken(config)) ?? enrollment?.token ?? undefined;
-  if (token === undefined || token === "")
-    throw new Fault("not_found", "not enrolled: run `mercury enroll`, or give MERCURY_TOKEN or MERCURY_TOKEN_FILE");
+  const token = given ?? enrollment?.token ?? undefined;
+  if (token === undefined || token === "") throw notEnrolled();
   const { platform, hostname } = hostFacts();
   const deps = {
     store,
-    suite,
+    suite: await chooseSuite(),
     random: systemRandom,
     clock: systemClock,
     network: await openNetwork(config),

@@ -30,7 +30,7 @@ function text(status: AgentStatus, now: number): string {
     `  desired     ${status.desired === 0 ? "nothing yet" : `number ${status.desired}`}`,
   ];
   const plugins = status.plugins.map((plugin) => {
-    const reason = plugin.reason === undefined ? "" : `: ${plugin.reason}`;
+    const reason = plugin.reason === undefined ? "" : `: ${plugin.reason.replace(/^waiting: /, "")}`; // its state says so
     const facts = Object.entries(plugin.facts ?? {}).map(([name, value]) => ` ${name}=${value}`);
     return `  ${plugin.name.padEnd(12)}${plugin.type} v${plugin.version}, ${plugin.state}${reason}, inbox ${plugin.inbox}, outbox ${plugin.outbox}${facts.join("")}`;
   });

@@ -1,5 +1,5 @@
 import { fromUtf8 } from "#lib/bytes";
-import { Fault } from "#lib/fault";
+import { asFault, Fault } from "#lib/fault";
 import { hiddenPrompt, isTerminal, readFileBytes, readStandardInput } from "#lib/runtime";
 import type { AgentConfig } from "../config.ts";
 
@@ -18,8 +18,18 @@ export async function givenToken(config: AgentConfig, sources: TokenSources = {}
   if (sources.argument !== undefined) return sources.argument;
   if (sources.file === "-") return (await readStandardInput(tokenFileBytesMax)).trim();
   const file = sources.file ?? config.tokenFile;
-  if (file !== undefined) return fromUtf8(await readFileBytes(file, tokenFileBytesMax)).trim();
+  if (file !== undefined) return await tokenIn(file);
   return config.token;
+}
+
+async function tokenIn(file: string): Promise<string> {
+  try {
+    return fromUtf8(await readFileBytes(file, tokenFileBytesMax)).trim();
+  } catch (cause) {
+    const { code, entry } = asFault(cause, "malformed");
+    const why = code === "not_found" ? "there is no such file" : entry.text;
+    throw new Fault(code, `the token can't be read from ${file}: ${why}`, { cause });
+  }
 }
 
 /** The token, from a person or a pipe when it stands nowhere else. Fault `bad_request` when there is none. */

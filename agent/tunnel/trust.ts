@@ -1,7 +1,7 @@
 import type { Bytes } from "#lib/bytes";
 import type { CryptoSuite } from "#lib/crypto";
 import { asFault, Fault } from "#lib/fault";
-import { type NodeKeys, verifyIdentity } from "#lib/identity";
+import { type NodeKeys, sealedKid, verifyIdentity } from "#lib/identity";
 import { clockLeewayMs } from "#lib/limits";
 import type { Log } from "#lib/log";
 import {
@@ -119,6 +119,12 @@ export class Trust {
 
   isRevoked(identifier: string): boolean {
     return this.#revoked.has(identifier);
+  }
+
+  /** The keys to open `sealed` with: while a rotation is under way Solaris may have sealed to the next ones already. */
+  async keysFor(sealed: string): Promise<NodeKeys> {
+    const pending = await this.#parts.store.identity.pending();
+    return pending !== undefined && sealedKid(sealed) === pending.identity.last.hash ? pending : this.#keys;
   }
 
   /** A longer chain of the authority was taken by `authority.offer`: keeps it. */

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -87,6 +88,7 @@ describe("mercury", () => {
         expect(out).toContain(variable);
       const enroll = await run(["enroll", "--help"]);
       expect(enroll.out).toContain("--allow <host:port>");
+      expect(enroll.out).not.toContain("default: []");
       expect((await run(["identity", "--help"])).out).toContain("rotate");
     },
     timeoutMs,
@@ -117,6 +119,7 @@ describe("mercury", () => {
         [["identity", "show"], 1, "(not_found)"],
         [["identity", "rotate"], 1, "(not_found)"],
         [["run"], 1, "(not_found)"],
+        [["enroll", "--token-file", "nowhere.txt"], 1, "nowhere.txt: there is no such file (not_found)"],
         [["leave"], 2, "(bad_request)"],
         [["enroll"], 2, "(bad_request)"],
         [["allow", "no-port"], 2, "(config)"],
@@ -129,6 +132,7 @@ describe("mercury", () => {
         expect(lines.at(-1)).toContain(text);
         expect(done.err).not.toContain("    at "); // no stack traces for what a person can mend
       }
+      expect(existsSync(join(folder, "data", "mercury.db"))).toBe(false); // nothing was made on the way
       const json = await run(["status", "--json"]);
       expect(JSON.parse(json.out)).toEqual({ running: false });
       expect(folder).not.toBe("");
