@@ -4,6 +4,8 @@ import type { Fault } from "#lib/fault";
 export interface BrokerEntry {
   readonly created: string;
   readonly seq: number;
+  /** Id under which it was published: a stream that lost its end gives its sequences out again. */
+  readonly id: string;
   readonly agent: string;
   readonly plugin: string;
   readonly bytes: Uint8Array;

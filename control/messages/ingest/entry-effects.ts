@@ -36,6 +36,7 @@ export interface UpArrival {
   readonly lane: Lane;
   readonly created: string;
   readonly seq: number;
+  readonly id: string;
   readonly bytes: Uint8Array;
   /** What the lane's data must fit; undefined = anything. */
   readonly check: CheckReceived | undefined;
@@ -221,12 +222,12 @@ async function quarantined(
 
 async function refusal(
   deps: EffectDeps,
-  { lane, created, seq, bytes }: UpArrival,
+  { lane, created, seq, id, bytes }: UpArrival,
   watermark: Watermark,
   code: FaultCode,
   reason: string,
 ): Promise<Effects> {
-  const origin = `${lane.id}/${created}/${seq}`;
+  const origin = `${lane.id}/${created}/${seq}/${id}`;
   const body = await deps.seals.seal(quarantine.body, origin, bytes);
   const row = { lane: lane.id, message: null, contentType: "application/cbor", size: bytes.length, origin, body };
   const statement = insertQuarantine({

@@ -129,8 +129,8 @@ async function store(
       deps.metrics.quarantined("unknown_plugin");
       continue;
     }
-    const { created, seq, bytes } = entry;
-    const arrival: UpArrival = { lane, created, seq, bytes, check: checks.get(lane.id) };
+    const { created, seq, id, bytes } = entry;
+    const arrival: UpArrival = { lane, created, seq, id, bytes, check: checks.get(lane.id) };
     const before = moved.get(lane.id) ?? watermarks.get(lane.id) ?? (await readWatermark(deps.db, lane.id));
     const effects = await effectsOf(deps, arrival, before);
     moved.set(lane.id, effects.watermark);
@@ -159,7 +159,7 @@ async function readWatermark(db: Db, lane: number): Promise<Watermark> {
 }
 
 async function strangeEntry(deps: IngestDeps, entry: BrokerEntry, lane: number, code: string, reason: string) {
-  const origin = `${entry.agent}.${entry.plugin}/${entry.created}/${entry.seq}`;
+  const origin = `${entry.agent}.${entry.plugin}/${entry.created}/${entry.seq}/${entry.id}`;
   return insertQuarantine({
     lane,
     kind: "entry",

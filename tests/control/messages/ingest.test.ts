@@ -246,6 +246,41 @@ describe("ingest", () => {
     await reader?.cancel();
   });
 
+  test("a stream that lost its end gives its numbers out again: what stands there now is not taken for what stood there", async () => {
+    await using own = await DataSide.make();
+    const { deps } = await own.replica();
+    const lane = await makeLanes(deps.db).of({ customerId: "cus_acme", agentId: "b11", plugin: "orders" });
+    const lease = await makeLeases(deps, "lost-end").acquire("lost-end", 60_000);
+    if (lease === undefined) throw new TypeError("no lease");
+    const stop = new AbortController();
+    const running = ingest(
+      {
+        db: deps.db,
+        seals: deps.seals,
+        clock: deps.clock,
+        log: silentLog,
+        metrics: noMessageMetrics,
+        hooks: { report: async () => [], answer: async () => [], warning: async () => [] },
+        checksOf: async () => new Map(),
+        laneOf: async (_agent, plugin) => (plugin === "orders" ? lane : undefined),
+        stored: () => undefined,
+        openUp: async (options) => {
+          for (const plugin of ["orders", "strange"])
+            for (const id of ["first", "second", "second"])
+              options.onEntry({ created: "life", seq: 7, id, agent: "b11", plugin, bytes: utf8(`malformed ${id}`) });
+          return { confirm: () => undefined, close: async () => undefined };
+        },
+      },
+      lease,
+      stop.signal,
+    ).catch(() => undefined); // ended below
+    const kept = () => deps.db.read("SELECT origin FROM quarantine WHERE origin LIKE '%/life/7/%'");
+    await eventually("both of each, once", async () => (await kept()).length === 4);
+    stop.abort();
+    await running;
+    expect(await kept()).toHaveLength(4);
+  });
+
   test("a former holder of the lease writes nothing, however late it is", async () => {
     await newAgent("b10");
     const { deps } = replica;
@@ -269,7 +304,7 @@ describe("ingest", () => {
             const { encodeEntry } = await import("#lib/session");
             const message = { kind: "data", id: `x${seq}`, time: 1, body: utf8(body) } as const;
             const bytes = encodeEntry({ v: 1, plugin: "orders", generation: 1, first: seq, messages: [message] });
-            options.onEntry({ created: "test", seq, agent: "b10", plugin: "orders", bytes });
+            options.onEntry({ created: "test", seq, id: `e${seq}`, agent: "b10", plugin: "orders", bytes });
           };
           return { confirm: () => undefined, close: async () => undefined };
         },
