@@ -36,6 +36,7 @@ import {
   endSilentReplicas,
   monitoringNexusRoutes,
   monitoringRoutes,
+  warningRoutes,
   warnOfFailures,
   watchBrokerUsage,
 } from "./monitoring/index.ts";
@@ -139,6 +140,7 @@ export async function createSolaris(parts: SolarisParts): Promise<Solaris> {
       agentRoutes(agent),
       openingRoutes(slices),
       monitoringRoutes(slices),
+      warningRoutes(slices),
       ...messaging.slices,
       accessRoutes(slices),
       authorityRoutes({ authority, revocations, rotate: (actor) => rotateAuthority(rotation, actor) }),

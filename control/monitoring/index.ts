@@ -3,3 +3,4 @@ export { watchBrokerUsage } from "./broker-usage.ts";
 export { countAgents } from "./repo.ts";
 export { monitoringNexusRoutes, monitoringRoutes } from "./routes.ts";
 export { endSilentReplicas, warnOfFailures } from "./service.ts";
+export { warningRoutes } from "./warning-routes.ts";

@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { Fault } from "#lib/fault";
 import {
   digestAnswerSchema,
   digestSchema,
@@ -8,7 +7,7 @@ import {
   pluginHealthSchema,
   timeSchema,
 } from "#lib/session";
-import { customerToList, type Principal } from "../access/principal.ts";
+import { customerToList } from "../access/principal.ts";
 import { findAgent, firstEnrolledAt } from "../agents/index.ts";
 import {
   body,
@@ -24,7 +23,6 @@ import {
 } from "../api/index.ts";
 import { type DemandReplica, newNexusRouter } from "../gateways/index.ts";
 import { isWarning } from "./agent-events.ts";
-import { listPlatformWarnings } from "./platform-warnings.ts";
 import {
   countAgents,
   type EventPlace,
@@ -80,16 +78,6 @@ const statusSchema = presenceSchema
 const listedSchema = presenceSchema
   .extend({ agentId: nameSchema, customerId: nameSchema, name: z.string() })
   .meta({ ref: "AgentPresence" });
-const warningSchema = z
-  .object({
-    id: nameSchema,
-    kind: z.enum(["broker-filling"]),
-    subject: z.string().meta({ description: "What it is about: the name of a stream." }),
-    at: timeSchema,
-    detail: z.record(z.string(), z.union([z.string(), z.number()])),
-    clearedAt: timeSchema.nullable(),
-  })
-  .meta({ ref: "PlatformWarning" });
 const eventSchema = z
   .object({
     id: z.string(),
@@ -197,35 +185,6 @@ export function monitoringRoutes(deps: SliceDeps) {
       },
     )
     .get(
-      "/warnings",
-      operation({
-        tag,
-        summary: "Warnings about the platform itself, newest first",
-        description:
-          "`broker-filling`: a stream of the broker holds 70 % or more of what it may, and refuses what comes once it is full; cleared at 60 %. Only for keys of the platform. Warnings about an agent are among its events.",
-        scope: "monitoring:read",
-        answers: { 200: pageOf(warningSchema) },
-      }),
-      query(
-        pageQuery.extend({
-          open: z.stringbool().optional().meta({ description: "Only those that still stand, or only the others." }),
-        }),
-      ),
-      async (context) => {
-        demandPlatform(principalOf(context));
-        const { limit, after, open } = context.req.valid("query");
-        const rows = await listPlatformWarnings(deps.db, { open, before: after }, limit + 1);
-        return context.json(
-          toPage(
-            rows,
-            limit,
-            ({ id }) => id,
-            ({ detail, ...row }) => ({ ...row, detail: { ...detail } }),
-          ),
-        );
-      },
-    )
-    .get(
       "/status/counts",
       operation({
         tag,
@@ -239,11 +198,6 @@ export function monitoringRoutes(deps: SliceDeps) {
         return context.json(await countAgents(deps.db, customerId));
       },
     );
-}
-
-/** Only the platform's own keys see it: the broker is nobody's alone. */
-function demandPlatform(by: Principal): void {
-  if (by.customerId !== null) throw new Fault("forbidden", "only for keys of the platform");
 }
 
 /** The event that a page ended with: `time/id`. */
