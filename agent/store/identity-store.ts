@@ -14,6 +14,7 @@ import {
   verifyIdentity,
   withoutFormer,
 } from "#lib/identity";
+import { identityChangesMax, identityRotationMs } from "#lib/limits";
 import type { Database, SqlValue } from "#lib/runtime";
 
 /** The node's own identity. Secrets are read, used and written here alone (PROTOCOL §1). */
@@ -43,6 +44,17 @@ export class IdentityStore {
     return await this.#keys(row.pending_secrets, row.pending_chain);
   }
 
+  /** The keys of a rotation under way; of one that begins now where the last change is 90 days old. `now`: true time, ms. */
+  async next(now: number): Promise<NodeKeys | undefined> {
+    const pending = await this.pending();
+    if (pending !== undefined) return pending;
+    const held = await this.current();
+    if (held === undefined) return undefined;
+    const { last, changes } = held.identity;
+    const due = now - last.createdMs >= identityRotationMs && changes.length < identityChangesMax;
+    return due ? await this.beginRotation(now) : undefined;
+  }
+
   /** The identity, made and stored now if there is none: a lost answer finds the same one again (PROTOCOL §4). */
   async ensure(): Promise<NodeKeys> {
     const held = await this.current();
@@ -69,7 +81,7 @@ export class IdentityStore {
   }
 
   /** Makes and stores the next keys before anyone is told of them; those of a rotation under way are kept. */
-  async beginRotation(): Promise<NodeKeys> {
+  async beginRotation(now = this.#clock.now()): Promise<NodeKeys> {
     const pending = await this.pending();
     if (pending !== undefined) return pending;
     const row = await this.#row();
@@ -79,7 +91,7 @@ export class IdentityStore {
       this.#suite,
       this.#random,
       { secrets: secretsOf(row.secrets), identity },
-      { now: this.#clock.now() },
+      { now },
     );
     await this.#database.write([
       {

@@ -31,6 +31,8 @@ const openingTimeoutMs = 20_000;
 const listTimeoutMs = 20_000;
 const healthIntervalMs = 15_000;
 const refreshRetryMs = 30_000;
+/** Before one without the identity change that was refused, ms. */
+const changeRefusedRetryMs = 500;
 
 /** What every session of a node needs of it. */
 export interface SessionParts {
@@ -75,6 +77,8 @@ export class Session {
   #fresh: () => void = () => undefined;
   #watermarks: readonly UpWatermark[] = [];
   #down: DownLanes | undefined;
+  /** The last refresh brought an identity change. */
+  #broughtChange = false;
   #up: UpLanes | undefined;
   #orders: Promise<void> = Promise.resolve();
 
@@ -165,10 +169,12 @@ export class Session {
     await Promise.all([this.#down?.stop(), this.#up?.stop()]);
   }
 
-  /** Asks for a fresh credential; with the next identity change where a rotation is under way. */
-  async refresh(): Promise<void> {
-    const pending = await this.#parts.store.identity.pending();
-    const chain = pending?.identity.chain;
+  /** Asks for a fresh credential; with the next identity change where a rotation is under way or due. */
+  async refresh({ withChange = true }: { readonly withChange?: boolean } = {}): Promise<void> {
+    const { store, clock } = this.#parts;
+    const next = withChange ? await store.identity.next(clock.now()) : undefined;
+    const chain = next?.identity.chain;
+    this.#broughtChange = chain !== undefined;
     await this.#send({ type: "refresh", ...(chain === undefined ? {} : { chain }) });
   }
 
@@ -289,7 +295,11 @@ export class Session {
 
   #problem({ about, code }: Extract<ControlDown, { type: "problem" }>): void {
     this.#parts.log.warn("the cloud refused a request", { about, code });
-    if (about === "refresh") this.#later("refresh", refreshRetryMs, () => void this.refresh());
+    if (about !== "refresh") return;
+    // A change that is refused must not cost the node its credential: it lives on as it is, and offers the change again later.
+    if (this.#broughtChange)
+      this.#later("refresh", changeRefusedRetryMs, () => void this.refresh({ withChange: false }));
+    else this.#later("refresh", refreshRetryMs, () => void this.refresh());
   }
 
   /**

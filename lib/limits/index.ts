@@ -119,6 +119,8 @@ export const identityChangesMax = 64;
 export const identityChainBytesMax = 64 * KiB;
 /** Until then a node must have rotated: a change out of date can't be followed by another. */
 export const identityLifeMs = 365 * 24 * 3_600_000;
+/** A node makes its next keys when its last change is this old: a quarter of a life, and 64 changes last for 15 years. */
+export const identityRotationMs = 90 * 24 * 3_600_000;
 /** Former X25519 keys that a node keeps to open what was sealed to them before a rotation. */
 export const formerAgreementKeysMax = 4;
 export const statementBytesMax = 1 * MiB;

@@ -31,6 +31,8 @@ export interface FakeAgent {
   desired?: number;
   /** Set = openings and refreshes are refused with this. */
   refuse?: FaultCode;
+  /** Refuses refreshes that bring another identity change. */
+  refuseChanges?: boolean;
   lanes: UpWatermark[];
 }
 
@@ -179,6 +181,7 @@ export class FakeSolaris {
       case "refresh": {
         const agent = this.#agent(body.agentId);
         if (agent.refuse !== undefined) throw new Fault(agent.refuse);
+        if (agent.refuseChanges === true && body.chain !== undefined) throw new Fault("identity_invalid");
         const { statement, authority } = await this.revocations();
         return Response.json({ credential: await this.agentCredential(agent), authority, revocations: statement });
       }

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { hex } from "#lib/bytes";
 import { webSuite } from "#lib/crypto";
 import { createIdentity, type NodeKeys, nodeKeys, type VerifiedIdentity } from "#lib/identity";
+import { identityRotationMs } from "#lib/limits";
 import { silentLog } from "#lib/log";
 import { systemClock, systemRandom } from "#lib/runtime";
 import { nodeSigner, numericDate, signCredential, signRevocation } from "#lib/statement";
@@ -130,6 +131,16 @@ describe("a rotation", () => {
     expect(after.keys.identity.changes.length).toBe(2);
     expect(after.credential.claims?.cnf).toBe(next.identity.last.hash);
     expect(after.keys.identity.identifier).toBe(before.identifier);
+  });
+
+  test("begins by itself when the last change is old enough, and only then", async () => {
+    const { store } = await enrolled();
+    const now = systemClock.now();
+    expect(await store.identity.next(now + identityRotationMs - 60_000)).toBeUndefined();
+    expect(await store.identity.pending()).toBeUndefined();
+    const next = await store.identity.next(now + identityRotationMs + 60_000);
+    expect(next?.identity.changes.length).toBe(2);
+    expect((await store.identity.next(now))?.identity.last.hash).toBe(next?.identity.last.hash ?? "");
   });
 
   test("a credential for the change before is taken while the rotation goes on", async () => {

@@ -157,6 +157,17 @@ describe("a tunnel", () => {
     expect(trust.credential.claims?.exp).toBeGreaterThan(systemClock.now() / 1_000);
   });
 
+  test("an identity change that the cloud refuses does not cost the node its credential", async () => {
+    const w = await begin();
+    const { store, agent } = await w.enrolled();
+    agent.refuseChanges = true;
+    await store.identity.beginRotation();
+    const { tunnel, trust } = await w.tunnel(store);
+    await online(tunnel);
+    await eventually("a credential for the change before", () => trust.credential.jws !== agent.credential);
+    expect(await store.identity.pending()).toBeDefined();
+  });
+
   test("a pushed revocation of its Nexus ends the session", async () => {
     const w = await begin();
     const { store } = await w.enrolled();
