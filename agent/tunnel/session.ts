@@ -1,5 +1,4 @@
-import type { Cancel, Random } from "#lib/clock";
-
+import type { Random } from "#lib/clock";
 import { asFault, Fault, type FaultCode } from "#lib/fault";
 import { type Link, type MessageStream, messageStream } from "#lib/link";
 import type { Log } from "#lib/log";
@@ -22,17 +21,13 @@ import { UpLanes } from "../lanes/up-lanes.ts";
 import type { Lane } from "../store/lane-store.ts";
 import type { Store } from "../store/open-store.ts";
 import type { CorrectedClock } from "./corrected-clock.ts";
-import { refreshDelayMs } from "./refresh-time.ts";
 import { type RelayOffer, Relays } from "./relays.ts";
+import { SessionFreshness } from "./session-freshness.ts";
+import { SessionTimers } from "./session-timers.ts";
 import type { Trust } from "./trust.ts";
 
 const openingTimeoutMs = 20_000;
-/** How long Nexus has to show a list that a credential names. */
-const listTimeoutMs = 20_000;
 const healthIntervalMs = 15_000;
-const refreshRetryMs = 30_000;
-/** Before one without the identity change that was refused, ms. */
-const changeRefusedRetryMs = 500;
 
 /** What every session of a node needs of it. */
 export interface SessionParts {
@@ -71,14 +66,12 @@ export class Session {
   readonly #parts: SessionParts;
   readonly #control: MessageStream<ControlUp, ControlDown>;
   readonly #over = new AbortController();
-  readonly #timers = new Map<string, Cancel>();
+  readonly #timers: SessionTimers;
+  readonly #freshness: SessionFreshness;
   readonly #welcome = Promise.withResolvers<Welcome>();
   readonly #opened = Promise.withResolvers<void>();
-  #fresh: () => void = () => undefined;
   #watermarks: readonly UpWatermark[] = [];
   #down: DownLanes | undefined;
-  /** The last refresh brought an identity change. */
-  #broughtChange = false;
   #up: UpLanes | undefined;
   #orders: Promise<void> = Promise.resolve();
 
@@ -94,6 +87,10 @@ export class Session {
       send: (message) => void this.#send(message),
       offered: parts.relayOffered,
     });
+    const { store, clock, random, log, trust } = parts;
+    this.#timers = new SessionTimers(clock);
+    const send = (message: ControlUp) => this.#send(message);
+    this.#freshness = new SessionFreshness({ store, clock, random, log, trust, link, timers: this.#timers, send });
     this.#welcome.promise.catch(() => undefined); // `open` has it, if it still waits
     this.#opened.promise.catch(() => undefined);
     this.ended = link.closed.then((fault) => this.#end(fault));
@@ -116,11 +113,11 @@ export class Session {
       await this.#opened.promise;
       await store.cloud.forgetToken();
       this.#watermarks = lanes;
-      await this.#becomeFresh(revocations);
+      await this.#freshness.become(revocations);
     } finally {
       cancel();
     }
-    this.#scheduleHealth(0);
+    this.#timers.later("health", 0, () => void this.#health());
   }
 
   /** Opens the data streams: what was on another tunnel must be stopped before. */
@@ -169,13 +166,9 @@ export class Session {
     await Promise.all([this.#down?.stop(), this.#up?.stop()]);
   }
 
-  /** Asks for a fresh credential; with the next identity change where a rotation is under way or due. */
-  async refresh({ withChange = true }: { readonly withChange?: boolean } = {}): Promise<void> {
-    const { store, clock } = this.#parts;
-    const next = withChange ? await store.identity.next(clock.now()) : undefined;
-    const chain = next?.identity.chain;
-    this.#broughtChange = chain !== undefined;
-    await this.#send({ type: "refresh", ...(chain === undefined ? {} : { chain }) });
+  /** Asks for a fresh credential, and what belongs to it. */
+  refresh(): Promise<void> {
+    return this.#freshness.refresh();
   }
 
   /** Tells Nexus why, and ends. */
@@ -210,7 +203,7 @@ export class Session {
         this.#order("command", () => this.#parts.command(message.statement), true);
         break;
       case "credential":
-        await this.#takeCredential(message);
+        await this.#freshness.takeCredential(message);
         break;
       case "peer": {
         const { credential, authority } = message;
@@ -219,10 +212,11 @@ export class Session {
       }
       case "revocations":
         await this.#parts.trust.takeList({ authority: message.authority, revocations: message.statement });
-        this.#listTaken();
+        this.#freshness.listTaken();
         break;
       case "problem":
-        this.#problem(message);
+        this.#parts.log.warn("the cloud refused a request", { about: message.about, code: message.code });
+        if (message.about === "refresh") this.#freshness.refused();
         break;
       case "relay-opened":
       case "relay-refused":
@@ -248,20 +242,6 @@ export class Session {
     else this.#orders = this.#orders.then(run);
   }
 
-  async #takeCredential(message: Extract<ControlDown, { type: "credential" }>): Promise<void> {
-    const { trust, log } = this.#parts;
-    try {
-      await trust.takeCredential(message.credential, message);
-    } catch (error) {
-      const { code, message: reason } = asFault(error, "internal");
-      log.error("fresh credential not taken", { code, reason });
-      this.#later("refresh", refreshRetryMs, () => void this.refresh());
-      return;
-    }
-    this.#listTaken();
-    this.#ownTaken();
-  }
-
   /** What was verified counts as shown, whether it fits this version or not. */
   async #takeDesired(statement: string): Promise<void> {
     const { trust, desired } = this.#parts;
@@ -272,83 +252,8 @@ export class Session {
       if (code === "invalid" && typeof detail.number === "number") await trust.desiredUnfit(detail.number);
       throw error;
     } finally {
-      this.#ownTaken();
+      this.#freshness.ownTaken();
     }
-  }
-
-  /** One that names withheld numbers is not used, and another one would not be either: no reason to ask each second. */
-  #ownTaken(): void {
-    this.#fresh();
-    if (this.#parts.trust.waits) this.#later("refresh", refreshRetryMs, () => void this.refresh());
-    else this.#scheduleRefresh();
-  }
-
-  /**
-   * Nobody at the far end has to look at this node's credential, so it looks itself: without one that it may use it gives no data and
-   * takes none. That ends what whoever withholds a desired state can gain (PROTOCOL §3).
-   */
-  #watchOwn(): void {
-    const { usableMs } = this.#parts.trust;
-    if (usableMs === 0) void this.link.close("credential_expired");
-    else this.#later("own credential", usableMs, () => this.#watchOwn());
-  }
-
-  #problem({ about, code }: Extract<ControlDown, { type: "problem" }>): void {
-    this.#parts.log.warn("the cloud refused a request", { about, code });
-    if (about !== "refresh") return;
-    // A change that is refused must not cost the node its credential: it lives on as it is, and offers the change again later.
-    if (this.#broughtChange)
-      this.#later("refresh", changeRefusedRetryMs, () => void this.refresh({ withChange: false }));
-    else this.#later("refresh", refreshRetryMs, () => void this.refresh());
-  }
-
-  /**
-   * A list that a credential or the opening names and that is not held is waited for, and so is a credential that this node may
-   * use: whoever withholds what it names does not get data from this node (PROTOCOL §3). The refresh brings both.
-   */
-  async #becomeFresh(named: number): Promise<void> {
-    const { trust, clock, store } = this.#parts;
-    const needed = Math.max(named, this.link.peer.credential.revocations, trust.credential.claims?.revocations ?? 0);
-    if (this.link.peer.authorityExtended) await trust.keepAuthority();
-    const rotating = (await store.identity.pending()) !== undefined;
-    if (
-      needed > trust.freshness.revocations ||
-      rotating ||
-      refreshDelayMs(trust.credential.claims, clock.now(), 0.5) === 0
-    )
-      await this.refresh();
-    else this.#scheduleRefresh();
-    const isFresh = () => needed <= trust.freshness.revocations && trust.usableMs > 0;
-    if (!isFresh()) {
-      const cancel = clock.after(listTimeoutMs, () => void this.link.close("statement_stale"));
-      await new Promise<void>((resolve, reject) => {
-        this.#fresh = () => {
-          if (isFresh()) resolve();
-        };
-        void this.ended.then(reject);
-      }).finally(cancel);
-    }
-    if (trust.isRevoked(this.link.peer.identity.identifier)) {
-      void this.link.close("revoked");
-      throw new Fault("revoked", "this Nexus was revoked");
-    }
-    this.#watchOwn();
-  }
-
-  #listTaken(): void {
-    this.#fresh();
-    if (this.#parts.trust.isRevoked(this.link.peer.identity.identifier)) void this.link.close("revoked");
-  }
-
-  #scheduleRefresh(): void {
-    const { trust, clock, random } = this.#parts;
-    const fraction = (random(1)[0] ?? 0) / 256;
-    const delayMs = refreshDelayMs(trust.credential.claims, clock.now(), fraction);
-    this.#later("refresh", Math.max(delayMs, 1_000), () => void this.refresh());
-  }
-
-  #scheduleHealth(delayMs: number): void {
-    this.#later("health", delayMs, () => void this.#health());
   }
 
   async #health(): Promise<void> {
@@ -360,7 +265,7 @@ export class Session {
     } catch (error) {
       log.warn("health not told", { code: asFault(error, "internal").code });
     }
-    this.#scheduleHealth(healthIntervalMs);
+    this.#timers.later("health", healthIntervalMs, () => void this.#health());
   }
 
   /** What can't be sent any more has the session's end as answer. */
@@ -372,15 +277,9 @@ export class Session {
     }
   }
 
-  #later(name: string, delayMs: number, act: () => void): void {
-    if (this.#over.signal.aborted) return;
-    this.#timers.get(name)?.();
-    this.#timers.set(name, this.#parts.clock.after(Math.min(delayMs, 2 ** 31 - 1), act));
-  }
-
   async #end(fault: Fault): Promise<Fault> {
     this.#over.abort(fault);
-    for (const cancel of this.#timers.values()) cancel();
+    this.#timers.end();
     this.#welcome.reject(fault);
     this.#opened.reject(fault);
     await this.stopLanes();
