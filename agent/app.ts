@@ -99,6 +99,7 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
     demandList: (number) => listOf(trust, number, async () => tunnel.session?.refresh()),
     names: (identifier) => portals.names(identifier),
     taken: (stream, link) => void portals.taken(stream, link.peer),
+    resumed: (stream, peer) => portals.resumed(stream, peer),
   });
   const node = await store.lanes.lane(nodeLane);
   const tell = async (kind: "report" | "warning", body: unknown, more: { code?: FaultCode; reason?: string } = {}) => {

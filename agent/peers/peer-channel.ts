@@ -10,6 +10,7 @@ import {
   type MuxStream,
   messageStream,
   openLink,
+  ParkedStreams,
   subprotocol,
   type VerifiedPeer,
 } from "#lib/link";
@@ -22,11 +23,18 @@ const idleLookMs = 10_000;
 /** The other node's own dial is on its way to here when ours was refused for it. */
 const crossedWaitMs = 300;
 
+/** Streams wait for a channel: it is tried again this soon, and then less often. Whose identifier is greater lets the other begin. */
+const redialMinMs = 100;
+const redialMaxMs = 1_000;
+const redialPatienceMs = 400;
+
 /** Where the channel stands; `resting`: asked to be closed, nothing is opened on it meanwhile. */
 interface Up {
   readonly link: Link;
   readonly initiator: boolean;
-  control: MessageStream<PeerMessage, PeerMessage> | undefined;
+  /** What this node says; the other opens one of its own. */
+  readonly control: MessageStream<PeerMessage, PeerMessage>;
+  heard: boolean;
   idleSinceMs: number;
   resting: PromiseWithResolvers<void> | undefined;
 }
@@ -41,6 +49,9 @@ export class PeerChannel {
   readonly #over = new AbortController();
   /** Every link that has not ended: the one in use, and one that only finishes what is open on it. */
   readonly #links = new Set<Up>();
+  /** Streams whose channel was lost: they go on on the next one. */
+  readonly #parked: ParkedStreams;
+  #redialing = false;
   #up: Up | undefined;
   #opening: Promise<Link> | undefined;
   #dialing: AbortController | undefined;
@@ -50,6 +61,7 @@ export class PeerChannel {
   constructor(parts: PeerParts, identifier: string) {
     this.#parts = parts;
     this.identifier = identifier;
+    this.#parked = new ParkedStreams(parts.clock);
   }
 
   /** Whether a channel is up. */
@@ -60,7 +72,7 @@ export class PeerChannel {
   /** Streams of portals that are open on it. */
   get streams(): number {
     const up = this.#up;
-    return up === undefined ? 0 : Math.max(0, up.link.streams - (up.control === undefined ? 0 : 1));
+    return up === undefined ? this.#parked.size : Math.max(0, up.link.streams - (up.heard ? 2 : 1));
   }
 
   /** The link; opens one where there is none. Rejects with the Fault of the relay's refusal or of the handshake. */
@@ -68,9 +80,7 @@ export class PeerChannel {
     this.#over.signal.throwIfAborted();
     await this.#up?.resting?.promise;
     if (this.#up !== undefined) return this.#up.link;
-    this.#opening ??= this.#open().finally(() => {
-      this.#opening = undefined;
-    });
+    this.#opening ??= this.#begin();
     return this.#opening;
   }
 
@@ -105,6 +115,7 @@ export class PeerChannel {
   /** Ends the channel with a code; the next use opens another. */
   end(code: FaultCode): void {
     this.#up = undefined;
+    this.#parked.end(new Fault(code, "the channel was ended"));
     for (const { link } of this.#links) void link.close(code);
   }
 
@@ -113,7 +124,47 @@ export class PeerChannel {
     this.#over.abort(new Fault(code, "the channel is not wanted any more"));
     this.#dialing?.abort(this.#over.signal.reason);
     this.#cancelLook();
+    this.#parked.end(new Fault(code, "the channel is not wanted any more"));
     await Promise.all([...this.#links].map(({ link }) => link.close(code)));
+  }
+
+  #begin(): Promise<Link> {
+    const opening = this.#open().finally(() => {
+      this.#opening = undefined;
+    });
+    opening.catch(() => undefined); // whoever waits is told
+    return opening;
+  }
+
+  /** The next channel is up: both ends end the one before, so that its streams go on there. */
+  #endFormer(): void {
+    this.#up?.resting?.resolve();
+    this.#up = undefined;
+    for (const { link } of this.#links) link.end("displaced");
+  }
+
+  /** Opens a channel for the streams that wait for one, again and again while there are any. */
+  async #redial(): Promise<void> {
+    if (this.#redialing) return;
+    this.#redialing = true;
+    const { clock, trust } = this.#parts;
+    const { signal } = this.#over;
+    let delayMs = redialMinMs;
+    try {
+      if (trust.keys.identity.identifier > this.identifier) await sleep(clock, redialPatienceMs, { signal });
+      while (this.#parked.size > 0 && this.#up === undefined) {
+        try {
+          await this.link();
+        } catch {
+          await sleep(clock, delayMs, { signal }); // offline, most often: the tunnel of one of the two is on its way back
+          delayMs = Math.min(redialMaxMs, delayMs * 1.5);
+        }
+      }
+    } catch {
+      // Over: nobody waits any more.
+    } finally {
+      this.#redialing = false;
+    }
   }
 
   /** Dials; where the other node's dial has come first, that channel is taken. */
@@ -168,6 +219,12 @@ export class PeerChannel {
       accepts: names,
       freshness: (peer) => this.#fresh(peer),
       policy: (peer) => this.#sameCustomer(peer),
+      resume: {
+        parked: this.#parked,
+        ready: () => this.#endFormer(),
+        resumable: (name) => !isControl(name),
+        refusal: (stream, peer) => this.#parts.resumed(stream, peer),
+      },
     };
   }
 
@@ -194,18 +251,17 @@ export class PeerChannel {
       throw this.#over.signal.reason;
     }
     const former = this.#up;
-    const up: Up = { link, initiator, control: undefined, idleSinceMs: clock.monotonic(), resting: undefined };
+    const control = messageStream(link.open(peerStream), { incoming: peerMessageSchema, outgoing: peerMessageSchema });
+    const up: Up = { link, initiator, control, heard: false, idleSinceMs: clock.monotonic(), resting: undefined };
     this.#up = up;
     this.#links.add(up);
     link.onStream((stream) => this.#taken(up, stream));
-    if (initiator) this.#listen(up, link.open(peerStream));
     link.onGoaway(() => {
-      // It nears its age: the next use opens another, what is open on this one goes on.
-      if (this.#up === up) this.#up = undefined;
+      // It nears its age: another takes its place, and what is open on this one goes on there.
+      if (this.#up === up) this.#opening ??= this.#begin();
     });
     void link.closed.then((fault) => this.#closed(up, fault));
     former?.resting?.resolve();
-    void former?.link.close("displaced");
     log.info("a channel is open", { peer: this.identifier, initiator });
     this.#look();
     return link;
@@ -215,28 +271,28 @@ export class PeerChannel {
     up.resting?.resolve();
     this.#links.delete(up);
     if (this.#up === up) this.#up = undefined;
-    this.#parts.log.info("a channel has ended", { peer: this.identifier, code: fault.code, reason: fault.message });
+    const { code, message: reason } = fault;
+    this.#parts.log.info("a channel has ended", { peer: this.identifier, code, reason, paused: this.#parked.size });
+    if (this.#parked.size > 0) void this.#redial();
   }
 
   #taken(up: Up, stream: MuxStream): void {
-    const control = peerStream.every((byte, index) => stream.name[index] === byte);
-    if (!control) this.#parts.taken(stream, up.link);
-    else if (up.initiator || up.control !== undefined) stream.reset("conflict");
-    else this.#listen(up, stream);
+    if (!isControl(stream.name)) this.#parts.taken(stream, up.link);
+    else if (up.heard) stream.reset("conflict");
+    else {
+      up.heard = true;
+      void this.#listen(up, stream);
+    }
   }
 
-  #listen(up: Up, stream: MuxStream): void {
-    const control = messageStream(stream, { incoming: peerMessageSchema, outgoing: peerMessageSchema });
-    up.control = control;
-    const run = async () => {
-      try {
-        for await (const message of control.receive()) await this.#take(up, message);
-        await up.link.close("closed");
-      } catch (error) {
-        await up.link.close(asFault(error, "internal").code); // no effect when the link's end is what it threw
-      }
-    };
-    void run();
+  async #listen(up: Up, stream: MuxStream): Promise<void> {
+    const said = messageStream(stream, { incoming: peerMessageSchema, outgoing: peerMessageSchema });
+    try {
+      for await (const message of said.receive()) await this.#take(up, message);
+      await up.link.close("closed");
+    } catch (error) {
+      await up.link.close(asFault(error, "internal").code); // no effect when the link's end is what it threw
+    }
   }
 
   async #take(up: Up, message: PeerMessage): Promise<void> {
@@ -279,7 +335,7 @@ export class PeerChannel {
   }
 
   #send({ control }: Up, message: PeerMessage): void {
-    control?.send(message).catch((error: unknown) => this.#log("not said to a peer", error)); // its link has ended
+    control.send(message).catch((error: unknown) => this.#log("not said to a peer", error)); // its link has ended
   }
 
   #look(): void {
@@ -302,6 +358,10 @@ export class PeerChannel {
     const { code, message } = asFault(error, "internal");
     this.#parts.log[code === "internal" ? "error" : "info"](what, { peer: this.identifier, code, reason: message });
   }
+}
+
+function isControl(name: Bytes): boolean {
+  return peerStream.every((byte, index) => name[index] === byte);
 }
 
 /** Rejects with the signal's reason when that aborts first; what comes too late is closed. */

@@ -1,8 +1,8 @@
 import type { Clock, Random } from "#lib/clock";
 import type { CryptoSuite } from "#lib/crypto";
-import { Fault } from "#lib/fault";
+import { Fault, type FaultCode } from "#lib/fault";
 import { peersMax } from "#lib/limits";
-import type { Link, MuxStream } from "#lib/link";
+import type { Link, MuxStream, VerifiedPeer } from "#lib/link";
 import type { Log } from "#lib/log";
 import type { RelayOffer, Relays } from "../tunnel/relays.ts";
 import type { Trust } from "../tunnel/trust.ts";
@@ -23,6 +23,8 @@ export interface PeerParts {
   readonly names: (identifier: string) => boolean;
   /** A node opened a stream. */
   readonly taken: (stream: MuxStream, link: Link) => void;
+  /** A stream that a node opened before would go on on a new channel: the code it is reset with when it may not. */
+  readonly resumed: (stream: MuxStream, peer: VerifiedPeer) => FaultCode | undefined;
   /** ms without a stream after which a channel is closed; default `peerIdleMs`. */
   readonly idleMs?: number;
 }

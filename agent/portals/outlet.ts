@@ -1,6 +1,6 @@
 import type { Bytes } from "#lib/bytes";
 import type { Clock } from "#lib/clock";
-import { asFault, Fault } from "#lib/fault";
+import { asFault, Fault, type FaultCode } from "#lib/fault";
 import type { MuxStream, VerifiedPeer } from "#lib/link";
 import type { Log } from "#lib/log";
 import { joinSocket, portalAnswer, resetReason } from "#lib/portal";
@@ -45,6 +45,17 @@ export class Outlet {
 
   close(): void {
     for (const stream of this.#streams) stream.reset("closed");
+  }
+
+  /** Why a stream that is served here may not go on for `peer`; undefined when it may or is not served here. */
+  refusalOf(stream: MuxStream, peer: VerifiedPeer): FaultCode | undefined {
+    if (!this.#streams.has(stream)) return undefined;
+    try {
+      this.#demandAllowed(peer);
+      return undefined;
+    } catch (error) {
+      return asFault(error, "internal").code;
+    }
   }
 
   /** Serves a stream whose opening was read; `rest` came behind it. Never rejects. */

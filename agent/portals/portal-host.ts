@@ -1,5 +1,5 @@
 import type { Clock } from "#lib/clock";
-import { asFault, type Fault } from "#lib/fault";
+import { asFault, type Fault, type FaultCode } from "#lib/fault";
 import type { MuxStream, VerifiedPeer } from "#lib/link";
 import type { Log } from "#lib/log";
 import { readOpening } from "#lib/portal";
@@ -102,6 +102,15 @@ export class PortalHost implements Disposable {
     const outlet = this.#outlets.get(read.opening.portal);
     if (outlet === undefined) stream.reset("not_found");
     else await outlet.serve(stream, peer, read.rest);
+  }
+
+  /** Why a stream that a node opened before may not go on (PROTOCOL §9); what policy would not let open now is reset. */
+  resumed(stream: MuxStream, peer: VerifiedPeer): FaultCode | undefined {
+    for (const outlet of this.#outlets.values()) {
+      const code = outlet.refusalOf(stream, peer);
+      if (code !== undefined) return code;
+    }
+    return undefined;
   }
 
   status(): PortalStatus[] {

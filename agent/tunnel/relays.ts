@@ -33,6 +33,7 @@ export class Relays {
   readonly #wires = new Map<number, RelayedWire>();
   readonly #asked = new Map<number, Asked>();
   #request = 0;
+  #over = false;
   /** Where messages are put together: each is sent or copied before the next. */
   #scratch: Bytes = new Uint8Array(0);
 
@@ -47,6 +48,7 @@ export class Relays {
 
   /** Asks Nexus for a wire to `to`. Rejects with the code it was refused with, within `askTimeoutMs`. */
   ask(to: string, binding: Bytes): Promise<Wire> {
+    if (this.#over) return Promise.reject(new Fault("offline", "this node has no tunnel now"));
     const request = ++this.#request;
     return new Promise<Wire>((answer, refuse) => {
       const cancel = this.#parts.clock.after(askTimeoutMs, () => this.#refused(request, "timeout"));
@@ -128,6 +130,7 @@ export class Relays {
   }
 
   #lost(fault: Fault): void {
+    this.#over = true;
     for (const { refuse, cancel } of this.#asked.values()) {
       cancel();
       refuse(fault);

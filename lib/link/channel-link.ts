@@ -19,6 +19,17 @@ const gatherFrom = 2;
 const largeBytes = 8 * 1_024;
 const restAfterMs = 1_000;
 
+/** Ends after which streams may go on: the path failed, or another channel takes this one's place. */
+const pausing: ReadonlySet<FaultCode> = new Set([
+  "wire_lost",
+  "timeout",
+  "record_order",
+  "crypto",
+  "malformed",
+  "limited",
+  "displaced",
+]);
+
 type TimerName = "age" | "expiry" | "close" | "rest";
 
 /** A link over a channel that is up. */
@@ -57,7 +68,8 @@ export class ChannelLink implements Link {
     this.closed = new Promise((resolve) => {
       this.#settle = resolve;
     });
-    const { clock, random, creditBytes, streamsMax } = options;
+    const { clock, random, creditBytes, streamsMax, resume } = options;
+    resume?.ready();
     this.#intake = new StreamIntake(clock);
     this.#mux = new Mux({
       initiator,
@@ -65,6 +77,15 @@ export class ChannelLink implements Link {
       random,
       ...(creditBytes === undefined ? {} : { creditBytes }),
       ...(streamsMax === undefined ? {} : { streamsMax }),
+      ...(resume === undefined
+        ? {}
+        : {
+            resume: {
+              held: resume.parked.take(),
+              resumable: (name) => resume.resumable(name),
+              refusal: (stream) => resume.refusal(stream, this.peer),
+            },
+          }),
       events: {
         wake: () => this.#wake(),
         stream: (stream) => this.#intake.take(stream),
@@ -178,6 +199,10 @@ export class ChannelLink implements Link {
     this.#watchExpiry();
   }
 
+  end(code: FaultCode): void {
+    this.#fail(new Fault(code, "ended here"));
+  }
+
   async close(code: FaultCode): Promise<void> {
     if (this.#fault === undefined && this.#closing === undefined) {
       this.#closing = new Fault(code, "closed here");
@@ -201,6 +226,7 @@ export class ChannelLink implements Link {
     this.#watchAge(ageMaxMs);
     this.#renewedByMs = clock.monotonic() + (this.#options.renewWithinMs ?? 0);
     this.#watchExpiry();
+    this.#wake(); // streams of a former link have something to say
   }
 
   #watchAge(ageMaxMs: number): void {
@@ -309,6 +335,7 @@ export class ChannelLink implements Link {
     this.#intake.stop();
     this.#opener?.end();
     this.#relayed?.clear();
+    if (pausing.has(fault.code)) this.#options.resume?.parked.park(this.#mux.takeResumable());
     this.#mux.end(fault);
     this.#log.debug("link ended", { code: fault.code, peer: this.peer.identity.identifier, reason: fault.message });
     this.#settle(fault);

@@ -2,8 +2,8 @@
 
 export type { ChannelTerms, Refusal, VerifiedPeer } from "#lib/channel";
 export { subprotocol } from "#lib/channel";
-export type { MuxStream, RoundTrips } from "#lib/mux";
-export type { Link, LinkOptions, PeerRenewal } from "./link.ts";
+export { type MuxStream, ParkedStreams, type RoundTrips } from "#lib/mux";
+export type { Link, LinkOptions, LinkResume, PeerRenewal } from "./link.ts";
 export { type MessageStream, type MessageTaker, messageStream } from "./message-stream.ts";
 export { acceptLink, openLink, refuseWire } from "./open-link.ts";
 export { relayHeaderBytes, writeRelayHeader } from "./relay-outbox.ts";

@@ -2,7 +2,7 @@ import type { Bytes } from "#lib/bytes";
 import type { ChannelOptions, Refusal, VerifiedPeer } from "#lib/channel";
 import type { Fault, FaultCode } from "#lib/fault";
 import type { Log } from "#lib/log";
-import type { MuxStream, RoundTrips } from "#lib/mux";
+import type { MuxStream, ParkedStreams, RoundTrips } from "#lib/mux";
 
 /** Authenticated streams to one peer: a wire, a channel and a mux (DESIGN §3). Ends once, for one reason. Disposing it is `close("closed")`. */
 export interface Link extends AsyncDisposable {
@@ -53,6 +53,8 @@ export interface Link extends AsyncDisposable {
    * changes nothing then; the link goes on until the old credential runs out.
    */
   renewPeer(shown: PeerRenewal): Promise<void>;
+  /** Ends at once: what is queued is dropped, and the peer is told `code`. Streams that may go on elsewhere are parked before this returns. */
+  end(code: FaultCode): void;
   /** Tells the peer `code` and closes: what was written before is sent first, for at most `closeTimeoutMs`. */
   close(code: FaultCode): Promise<void>;
 }
@@ -84,6 +86,20 @@ export interface LinkOptions extends ChannelOptions {
   readonly streamsMax?: number;
   /** ms until the link ends to be replaced by another, 10 minutes' notice included; default `channelAgeMaxMs`. */
   readonly ageMaxMs?: number;
+  /** Streams go on on another link to the same peer; both ends must say so. Default: they end with this one. */
+  readonly resume?: LinkResume;
   /** Records under one key; 65,536 but in tests: both ends must have the same. */
   readonly epochRecords?: number;
+}
+
+/** How streams outlive their link (PROTOCOL §9): after a loss, not after a close, a revocation or what the peer did wrong. */
+export interface LinkResume {
+  /** Where they are between two links to this peer. */
+  readonly parked: ParkedStreams;
+  /** The channel is up: the link before, if it still lives, is to be ended now, so that its streams are parked. */
+  ready(): void;
+  /** Which streams may go on, by name. */
+  resumable(name: Bytes): boolean;
+  /** Asked when the peer says that a stream it opened goes on: the code it is reset with when `peer` may not. */
+  refusal(stream: MuxStream, peer: VerifiedPeer): FaultCode | undefined;
 }

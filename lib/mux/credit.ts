@@ -42,6 +42,20 @@ export class ReceiveWindow {
     this.#sizeBytes = streamInitialCreditBytes;
   }
 
+  /** For a stream that goes on on another link: `received` bytes came before, of which `consumed` were read; `ended`: no more will. */
+  static at(
+    pot: CreditPot,
+    nowMs: number,
+    { received, consumed, ended }: { readonly received: number; readonly consumed: number; readonly ended: boolean },
+  ): ReceiveWindow {
+    const window = new ReceiveWindow(pot, nowMs);
+    window.#consumed = consumed;
+    window.allowed = Math.max(received, consumed + streamInitialCreditBytes);
+    if (ended) window.#end = received;
+    window.#settle();
+    return window;
+  }
+
   /** Widens a new window to its opening size; false when it stays as it is because the pot is in use. */
   widen(): boolean {
     if (this.#pot.freeBytes < this.#pot.sizeBytes * 0.75) return false;

@@ -2,6 +2,7 @@
 export type { RoundTrips } from "./flight.ts";
 export { decodeFrame, type Frame, type FrameReading, streamNameBytes } from "./frame.ts";
 export { goawayPlaintext } from "./frame-writer.ts";
-export { Mux, type MuxEvents, type MuxOptions } from "./mux.ts";
+export { Mux, type MuxEvents, type MuxOptions, type MuxResume } from "./mux.ts";
+export { ParkedStreams } from "./parked-streams.ts";
 export type { StreamSink } from "./receive-half.ts";
 export type { MuxStream } from "./stream.ts";

@@ -4,6 +4,7 @@ import { Fault, type FaultCode } from "#lib/fault";
 import { linkCreditMax, streamsPerLinkMax } from "#lib/limits";
 import { Flight, type RoundTrips } from "./flight.ts";
 import { decodeFrame, type Frame, streamNameBytes } from "./frame.ts";
+import { Resumption } from "./resumption.ts";
 import { Scheduler } from "./scheduler.ts";
 import { type MuxStream, resetFault, type Stream, type StreamOwner } from "./stream.ts";
 import { StreamTable } from "./stream-table.ts";
@@ -30,6 +31,18 @@ export interface MuxOptions {
   readonly creditBytes?: number;
   /** Streams at a time, both sides' together; default `streamsPerLinkMax`. */
   readonly streamsMax?: number;
+  /** Streams go on on another channel to the same peer; both sides must say so. Default: they end with this one. */
+  readonly resume?: MuxResume;
+}
+
+/** How streams outlive their channel (PROTOCOL §9). */
+export interface MuxResume {
+  /** Those of the channel before. */
+  readonly held: readonly Stream[];
+  /** Which may go on, by name. */
+  resumable(name: Bytes): boolean;
+  /** Asked when the peer says that a stream it opened goes on: the code it is reset with when it may not. */
+  refusal(stream: MuxStream): FaultCode | undefined;
 }
 
 /** Resets that wait to be sent: past them the peer opens faster than it listens, and the link ends (`limited`). */
@@ -45,6 +58,7 @@ export class Mux {
   readonly #events: MuxEvents;
   readonly #flight: Flight;
   readonly #scheduler: Scheduler;
+  readonly #resumption: Resumption;
   /** Since a goaway in either direction: nobody opens. */
   #refusing = false;
   #ended: Fault | undefined;
@@ -60,8 +74,17 @@ export class Mux {
       resetting: (stream, code) => this.#resetHere(stream, code),
       settled: (stream) => this.#dropIfOver(stream),
     };
-    const { initiator, creditBytes = linkCreditMax, streamsMax = streamsPerLinkMax } = options;
-    this.#streams = new StreamTable(initiator, owner, creditBytes, streamsMax);
+    const { initiator, clock, resume, creditBytes = linkCreditMax, streamsMax = streamsPerLinkMax } = options;
+    const resumable = (name: Bytes) => resume?.resumable(name) ?? false;
+    this.#streams = new StreamTable(initiator, owner, { creditBytes, streamsMax, resumable });
+    const parts = {
+      clock,
+      streams: this.#streams,
+      scheduler: this.#scheduler,
+      refusal: (stream: Stream) => resume?.refusal(stream),
+      wake: () => this.#events.wake(),
+    };
+    this.#resumption = new Resumption(parts, resume?.held ?? []);
   }
 
   /** Whether all that was written, ended or said has gone into records. */
@@ -158,11 +181,19 @@ export class Mux {
     }
   }
 
+  /** Takes out the streams that may go on on another channel; before `end`. */
+  takeResumable(): Stream[] {
+    const streams = [...this.#streams.takeResumable(), ...this.#resumption.take()];
+    for (const stream of streams) this.#scheduler.remove(stream);
+    return streams;
+  }
+
   /** Ends every stream with `fault`: what was received before can still be read. */
   end(fault: Fault): void {
     if (this.#ended !== undefined) return;
     this.#ended = fault;
     this.#flight.stop();
+    for (const stream of this.#resumption.take()) stream.fail(fault, false);
     this.#streams.end(fault);
   }
 
@@ -184,9 +215,7 @@ export class Mux {
         this.#takeReset(frame.stream, frame.code);
         break;
       case "resume":
-        // Nothing is held beyond its channel yet: what is not held is reset (PROTOCOL §9).
-        this.#streams.claim(frame.stream);
-        this.#refuse(frame.stream, "not_found");
+        this.#takeResume(frame.stream, frame.name, frame.next);
         break;
       case "ping":
         this.#scheduler.pong(frame.number);
@@ -202,8 +231,19 @@ export class Mux {
     }
   }
 
+  #takeResume(number: number, name: Bytes, next: number): void {
+    if (this.#streams.isOwn(number)) {
+      this.#resumption.answered(number, name, next);
+      return;
+    }
+    this.#streams.claim(number);
+    const refusal = this.#resumption.claimed(number, name, next);
+    if (refusal !== undefined) this.#refuse(number, refusal);
+  }
+
   #takeOpen(number: number, name: Bytes, allowed: number): void {
     this.#streams.claim(number);
+    this.#resumption.opens();
     const refusal = this.#refusalOfOpen();
     if (refusal !== undefined) {
       this.#refuse(number, refusal);
@@ -234,14 +274,15 @@ export class Mux {
   }
 
   #takeCredit(number: number, received: number, allowed: number): void {
-    const stream = this.#streams.find(number);
-    if (stream === undefined) return;
+    const stream = this.#streams.findHeld(number);
+    if (stream === undefined || (stream.over && !stream.resumable)) return;
     const { sending } = stream;
-    if (received > sending.sent || received < sending.acknowledged || allowed < sending.allowed)
+    if (stream.resuming || received > sending.said || received < sending.acknowledged || allowed < sending.allowed)
       throw new Fault("frame_invalid", "credit goes back, or acknowledges what was not sent");
-    sending.acknowledged = received;
+    sending.acknowledge(received);
     sending.allowed = allowed;
-    this.#changed(stream);
+    if (stream.over) this.#dropIfOver(stream);
+    else this.#changed(stream);
   }
 
   #takeFin(number: number, length: number): void {
@@ -251,13 +292,18 @@ export class Mux {
     if (!stream.step("hear-fin")) throw new Fault("frame_invalid", "fin twice");
     stream.window.close(length);
     stream.receiving.end();
+    if (stream.resumable) {
+      this.#scheduler.finCame(stream);
+      this.#events.wake();
+    }
     this.#dropIfOver(stream);
   }
 
   #takeReset(number: number, code: string): void {
-    const stream = this.#streams.find(number);
-    if (stream === undefined) return;
-    stream.fail(resetFault("reset by the peer", code), true);
+    const stream = this.#streams.findHeld(number);
+    if (stream === undefined || (stream.over && !stream.resumable)) return;
+    // One that is over and was held for the peer alone: it needs it no more. What came can still be read.
+    if (!stream.over) stream.fail(resetFault("reset by the peer", code), true);
     this.#drop(stream);
   }
 
@@ -288,6 +334,7 @@ export class Mux {
 
   #finSaid(stream: Stream): void {
     stream.step("say-fin");
+    stream.sending.finSaid = true;
     this.#dropIfOver(stream);
   }
 
@@ -299,11 +346,12 @@ export class Mux {
   }
 
   #dropIfOver(stream: Stream): void {
-    if (stream.over && stream.receiving.unread === 0) this.#drop(stream);
+    if (stream.done) this.#drop(stream);
   }
 
   #drop(stream: Stream): void {
     this.#scheduler.remove(stream);
     this.#streams.drop(stream);
+    this.#resumption.forget(stream);
   }
 }

@@ -36,6 +36,11 @@ export class ReceiveHalf {
   #ended = false;
   #fault: Fault | undefined;
 
+  /** Whether the peer's `fin` came. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   get unread(): number {
     return this.received - this.consumed;
   }

@@ -47,6 +47,17 @@ export class Scheduler {
     this.#addControl(frameBytes.open, (writer) => writer.open(stream.number, stream.name, stream.window.allowed));
   }
 
+  /** Says where a stream of a former link stands. */
+  resume(stream: Stream): void {
+    this.#addControl(frameBytes.resume, (writer) => writer.resume(stream.number, stream.name, stream.cameTo));
+  }
+
+  /** Says that the `fin` came, for who keeps what it sent until that is said. */
+  finCame({ number, cameTo, window }: Stream): void {
+    const { allowed } = window;
+    this.#addControl(frameBytes.credit, (writer) => writer.credit(number, cameTo, allowed));
+  }
+
   reset(stream: number, code: string): void {
     this.#addControl(frameBytes.reset + code.length, (writer) => writer.reset(stream, code));
   }
@@ -62,7 +73,7 @@ export class Scheduler {
 
   /** Takes note of what a stream could send now. */
   update(stream: Stream): void {
-    const ready = stream.over ? 0 : stream.sending.ready;
+    const ready = stream.over || stream.resuming ? 0 : stream.sending.ready;
     this.#readyBytes += ready - stream.counted;
     stream.counted = ready;
     if (stream.finDue) this.#fins.add(stream);
@@ -103,8 +114,8 @@ export class Scheduler {
     const number = ping ? flight.nextPing() : undefined;
     if (number !== undefined) writer.ping(number);
     this.#writeControl(writer);
-    this.#writeCredits(writer);
-    // An `open` that found no room goes before the data of its stream.
+    // An `open` or `resume` that found no room goes before what is said of its stream.
+    if (this.#control.length === 0) this.#writeCredits(writer);
     const sent = this.#control.length > 0 ? 0 : this.#writeTurns(writer, bulkBytes, recordBytes);
     if (this.#control.length === 0) for (const stream of this.#fins) this.#writeFin(writer, stream);
     const record = writer.written();
@@ -162,7 +173,7 @@ export class Scheduler {
   #writeCredits(writer: FrameWriter): void {
     for (const stream of this.#credits) {
       if (frameBytes.credit > writer.roomBytes) return;
-      writer.credit(stream.number, stream.receiving.received, stream.window.allowed);
+      writer.credit(stream.number, stream.cameTo, stream.window.allowed);
       this.#credits.delete(stream);
     }
   }

@@ -47,12 +47,18 @@ export interface StreamOwner {
 
 /** A stream of `Mux`: the public side and the side that frames reach. */
 export class Stream implements MuxStream {
-  readonly number: number;
+  number: number;
   readonly name: Bytes;
   readonly remote: boolean;
-  readonly window: ReceiveWindow;
-  readonly sending = new SendHalf();
+  window: ReceiveWindow;
+  readonly sending: SendHalf;
   readonly receiving = new ReceiveHalf();
+  /** Whether it may go on on another channel to the same peer (PROTOCOL §9). */
+  readonly resumable: boolean;
+  /** On a new channel: nothing is said on it before the peer has said where it stands. */
+  resuming = false;
+  /** Since when it has had no channel, monotonic; undefined while it has one. */
+  pausedMs: number | undefined;
   /** What the scheduler last counted as ready, and whether it has a turn coming. */
   counted = 0;
   queuedForTurn = false;
@@ -60,19 +66,51 @@ export class Stream implements MuxStream {
   state: StreamState = "open";
   #ending = false;
   #fault: Fault | undefined;
-  readonly #owner: StreamOwner;
+  #owner: StreamOwner;
 
-  constructor(number: number, name: Bytes, remote: boolean, window: ReceiveWindow, owner: StreamOwner) {
+  constructor(
+    number: number,
+    name: Bytes,
+    remote: boolean,
+    window: ReceiveWindow,
+    owner: StreamOwner,
+    resumable = false,
+  ) {
     this.number = number;
     this.name = name;
     this.remote = remote;
     this.window = window;
     this.#owner = owner;
+    this.resumable = resumable;
+    this.sending = new SendHalf(resumable);
+  }
+
+  /** What the peer may be told that came: the bytes, and where they are acknowledged one by one (`resumable`) its `fin`. */
+  get cameTo(): number {
+    return this.resumable && this.receiving.ended ? this.receiving.received + 1 : this.receiving.received;
+  }
+
+  /** Whether nothing of it is needed any more: over, read, and all of it known to be at the peer. */
+  get done(): boolean {
+    return this.over && this.receiving.unread === 0 && (this.sending.whole || this.#fault !== undefined);
+  }
+
+  /** Gives it to another link, or to who keeps it meanwhile. */
+  moveTo(owner: StreamOwner): void {
+    this.#owner = owner;
+    this.counted = 0;
+    this.deficitBytes = 0;
+  }
+
+  /** The peer stands at `offset` of what is sent here: all behind that goes again. */
+  rewind(offset: number): void {
+    if (this.sending.rewind(offset)) this.step("say-fin-again");
   }
 
   /** Whether `fin` is to be said as soon as the queue is empty. */
   get finDue(): boolean {
-    return this.#ending && this.sending.queued === 0 && (this.state === "open" || this.state === "got-fin");
+    if (!this.#ending || this.resuming || this.sending.queued > 0) return false;
+    return this.state === "open" || this.state === "got-fin";
   }
 
   get over(): boolean {

@@ -59,8 +59,12 @@ export class RelayedWire implements Wire {
     this.#port.close();
   }
 
+  /** Lost, and not closed by whoever uses it: what runs over it may go on elsewhere. */
   #full(cause?: Fault): never {
-    this.close(closeCode.full, "buffer full");
-    throw new Fault("wire_lost", "the relay does not take what is sent", { cause });
+    const fault = new Fault("wire_lost", "the relay does not take what is sent", { cause });
+    const told = this.#inbound.ended;
+    this.#inbound.end(fault);
+    if (!told) this.#port.close();
+    throw fault;
   }
 }
