@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/free-port.ts";
 import { needs } from "../support/needs.ts";
@@ -6,6 +6,7 @@ import { Stack } from "../support/stack.ts";
 import { connectTo, serveTcp, type TestConnection, type TestServer } from "../support/tcp-peers.ts";
 
 const timeoutMs = 120_000;
+setDefaultTimeout(timeoutMs);
 const chunkBytes = 64 * 1_024;
 
 /** Connections that outlive the loss of what they run through: Nexus, a tunnel, a channel. */

@@ -199,7 +199,7 @@ function portals(broker: "embedded" | "nats", nexusReplicas = 1): void {
         },
         { everyMs: 500 },
       );
-      expect(floodedBytes).toBeLessThan(16 * 1024 * 1024);
+      expect(floodedBytes).toBeLessThan(48 * 1024 * 1024);
       const beside = await connectTo(await portal("beside", echo));
       const sent = new Uint8Array(3_000_000).fill(9);
       void beside.write(sent);
