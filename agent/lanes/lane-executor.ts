@@ -152,6 +152,7 @@ export class LaneExecutor implements AsyncDisposable {
       await this.#dead(message, place, after, new Fault("refused", "this plugin takes no messages"), tries);
       return true;
     }
+    if (plugin.repeatable === "last") await this.#progress.flush();
     for (let attempt = 0; !this.#stopped; attempt++) {
       if (noted) await this.#progress.write({ calling: true, tries });
       const judgement = await this.#deliver(message);

@@ -29,8 +29,11 @@ export interface Collected {
  * of it. `disk_full` and `not_allowed_here` wait for whoever runs the site. All else counts as `plugin_failed`.
  */
 export interface Plugin extends AsyncDisposable {
-  /** Whether calling `deliver` again for a message whose outcome is not known is harmless. */
-  readonly repeatable: boolean;
+  /**
+   * Whether calling `deliver` again for a message whose outcome is not known is harmless. `last`: for the last one that it was given,
+   * and for no other; so those before it are marked durably before it is called.
+   */
+  readonly repeatable: boolean | "last";
   /** Begins to collect and listen. Rejects with a Fault when the configuration can't work here. */
   start(): Promise<void>;
   /** Takes the way that data takes; resolves when the system is well, else rejects with a Fault that says why. */

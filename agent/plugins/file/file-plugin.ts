@@ -7,7 +7,7 @@ import { FileWriter } from "./file-writer.ts";
 
 /** `file`: writes each message as a file, picks whole files up from a directory. */
 export class FilePlugin implements Plugin {
-  readonly repeatable = true;
+  readonly repeatable = "last";
   readonly deliver?: (message: DownDelivery, signal: AbortSignal) => Promise<void>;
   readonly collectNow?: () => Promise<number>;
   readonly #directories: readonly string[];

@@ -26,7 +26,7 @@ afterEach(async () => {
 type Deliver = (message: DownDelivery & { text: string }, signal: AbortSignal) => Promise<void>;
 
 /** A plugin whose calls are noted, and answered by `deliver`. */
-function plugin(deliver: Deliver, more: { repeatable?: boolean; check?: () => Promise<void> } = {}) {
+function plugin(deliver: Deliver, more: { repeatable?: Plugin["repeatable"]; check?: () => Promise<void> } = {}) {
   const calls: string[] = [];
   return {
     calls,
@@ -255,6 +255,18 @@ describe("a lane", () => {
 });
 
 describe("an outcome that can't be known", () => {
+  test("a plugin that knows its last message alone is called when those before it are marked on disk", async () => {
+    const store = await stores.open(await stores.path(), systemClock);
+    const lane = await store.lanes.lane("orders");
+    const clock = new DrivenClock(systemClock.now()); // stands still: no mark is written by its time
+    await put(lane, clock.now(), "a", "b", "c");
+    const marked: number[] = [];
+    const one = plugin(async () => void marked.push(lane.inbox.settled.index), { repeatable: "last" });
+    run(lane, one, clock);
+    await eventually("all are delivered", () => one.calls.length === 3);
+    expect(marked).toEqual([0, 1, 2]);
+  });
+
   /** A call that is under way when Mercury ends: what a kill leaves behind is what lies in the store then. */
   async function killedInCall(settings: Partial<Settings>, repeatable: boolean) {
     const path = await stores.path();
