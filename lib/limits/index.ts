@@ -95,6 +95,20 @@ export const portalUnsentBytesMax = 256 * KiB;
 /** `sun_path` holds 104 bytes on macOS. */
 export const portalPathLengthMax = 100;
 
+// Policies: what is evaluated at every stream that another node opens
+/** One for each portal of a node. */
+export const policiesPerAgentMax = portalsPerAgentMax;
+export const policyRulesMax = 16;
+/** Characters of all rules of a policy: those of a node's 64 policies make half of its desired state. */
+export const policyLengthMax = 8 * KiB;
+/** Nodes of one rule's syntax tree, and how deep it nests. */
+export const policyNodesMax = 512;
+export const policyDepthMax = 16;
+/** Elements of a list that a rule writes down. */
+export const policyListMax = 100;
+/** Steps of all rules of a policy in the worst case, as `lib/policy` counts them: a few milliseconds of the slowest. */
+export const policyCostMax = 4_096;
+
 // Heartbeat: a dead path is noticed within 15 s.
 export const pingIntervalMs = 5_000;
 export const pingTimeoutMs = 10_000;
@@ -206,4 +220,6 @@ if (unackedBytesMax > wireBufferedBytesMax / 2)
   throw new RangeError("what is unacknowledged must fit the wire's queue");
 if (unackedBytesMax > relayQueueBytesMax)
   throw new RangeError("what a node may have under way must fit what Nexus holds of a pair");
+if (policiesPerAgentMax * policyLengthMax > statementBytesMax / 2)
+  throw new RangeError("a node's policies must leave half of its desired state to the rest");
 if (streamCreditBytes > linkCreditMax) throw new RangeError("one stream must fit its link's credit");

@@ -10,11 +10,11 @@ export type Attributes = Readonly<Record<string, AttributeValue>>;
 export const roles = ["edge", "gateway", "service", "nexus"] as const;
 export type Role = (typeof roles)[number];
 
-const reserved = new Set(["role", "customer_id", "agent_id", "gateway_id"]);
+const reserved = new Set(["role", "customer_id", "agent_id", "gateway_id", "identifier"]);
 
 /**
- * Whether an attribute of this name is Solaris' own to set, in any spelling of case: refused in a licence or an
- * agent when it is entered.
+ * Whether an attribute of this name is Solaris' own to set, or what policies call something that is no attribute, in any
+ * spelling of case: refused in a licence or an agent when it is entered.
  */
 export function isReservedAttribute(name: string): boolean {
   return reserved.has(name.toLowerCase());

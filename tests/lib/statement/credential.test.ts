@@ -79,9 +79,12 @@ describe("attributes", () => {
       expect(await caught(sign({ attrs: { role, customer_id: "c1" } as never }))).toBeInstanceOf(TypeError);
   });
 
-  test.each(["role", "customer_id", "agent_id", "gateway_id", "Role", "CUSTOMER_ID"])("%s is reserved", (name) => {
-    expect(isReservedAttribute(name)).toBe(true);
-  });
+  test.each(["role", "customer_id", "agent_id", "gateway_id", "Role", "CUSTOMER_ID", "identifier", "Identifier"])(
+    "%s is reserved",
+    (name) => {
+      expect(isReservedAttribute(name)).toBe(true);
+    },
+  );
 
   test.each(["tier", "roles", "customer", "customer_id_2"])("%s is free", (name) => {
     expect(isReservedAttribute(name)).toBe(false);
