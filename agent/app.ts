@@ -100,6 +100,7 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
     names: (identifier) => portals.names(identifier),
     taken: (stream, link) => void portals.taken(stream, link.peer),
     resumed: (stream, peer) => portals.resumed(stream, peer),
+    renewed: (peer) => portals.renewed(peer),
   });
   const node = await store.lanes.lane(nodeLane);
   const tell = async (kind: "report" | "warning", body: unknown, more: { code?: FaultCode; reason?: string } = {}) => {

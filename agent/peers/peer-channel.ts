@@ -305,6 +305,7 @@ export class PeerChannel {
             chain: Uint8Array.from(chain),
             authority: Uint8Array.from(authority),
           });
+          this.#parts.renewed(up.link.peer);
         } catch (error) {
           this.#log("a renewed credential was not taken", error); // the channel goes on until the one before runs out
           if (asFault(error, "internal").code === "revoked") this.end("revoked");

@@ -25,6 +25,8 @@ export interface PeerParts {
   readonly taken: (stream: MuxStream, link: Link) => void;
   /** A stream that a node opened before would go on on a new channel: the code it is reset with when it may not. */
   readonly resumed: (stream: MuxStream, peer: VerifiedPeer) => FaultCode | undefined;
+  /** A node showed a fresh credential, which was verified. */
+  readonly renewed: (peer: VerifiedPeer) => void;
   /** ms without a stream after which a channel is closed; default `peerIdleMs`. */
   readonly idleMs?: number;
 }

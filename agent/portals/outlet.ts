@@ -24,7 +24,8 @@ export class Outlet {
   readonly counts = new PortalCounts();
   readonly #parts: OutletParts;
   #desired: DesiredOutlet;
-  readonly #streams = new Set<MuxStream>();
+  /** What is served, and for whom as it was judged last. */
+  readonly #streams = new Map<MuxStream, VerifiedPeer>();
 
   constructor(desired: DesiredOutlet, parts: OutletParts) {
     this.#desired = desired;
@@ -35,27 +36,30 @@ export class Outlet {
     return this.#desired;
   }
 
-  /** Takes a newer form; streams of nodes that it does not name any more end. */
+  /** Takes a newer form; streams that might not be opened under it end. */
   update(desired: DesiredOutlet): void {
     const moved =
       desired.target.host !== this.#desired.target.host || desired.target.port !== this.#desired.target.port;
     this.#desired = desired;
     if (moved) this.close();
+    else for (const [stream, peer] of this.#streams) this.#judge(stream, peer);
   }
 
   close(): void {
-    for (const stream of this.#streams) stream.reset("closed");
+    for (const stream of this.#streams.keys()) stream.reset("closed");
+  }
+
+  /** Judges what is served for a node again, which shows another credential. */
+  renewed(peer: VerifiedPeer): void {
+    for (const [stream, { identity }] of this.#streams)
+      if (identity.identifier === peer.identity.identifier) this.#judge(stream, peer);
   }
 
   /** Why a stream that is served here may not go on for `peer`; undefined when it may or is not served here. */
   refusalOf(stream: MuxStream, peer: VerifiedPeer): FaultCode | undefined {
     if (!this.#streams.has(stream)) return undefined;
-    try {
-      this.#demandAllowed(peer);
-      return undefined;
-    } catch (error) {
-      return asFault(error, "internal").code;
-    }
+    this.#streams.set(stream, peer);
+    return this.#refusalFor(peer)?.code;
   }
 
   /** Serves a stream whose opening was read; `rest` came behind it. Never rejects. */
@@ -71,7 +75,7 @@ export class Outlet {
       return;
     }
     counts.open++;
-    this.#streams.add(stream);
+    this.#streams.set(stream, peer);
     try {
       void stream.write(new Uint8Array([portalAnswer.heard])).catch(() => undefined); // its reader is told
       const socket = await this.#connect();
@@ -85,6 +89,23 @@ export class Outlet {
     } finally {
       this.#streams.delete(stream);
       counts.open--;
+    }
+  }
+
+  #judge(stream: MuxStream, peer: VerifiedPeer): void {
+    this.#streams.set(stream, peer);
+    const fault = this.#refusalFor(peer);
+    if (fault === undefined) return;
+    stream.reset(fault.code);
+    this.#failed("a connection may not go on", peer, fault, "warn");
+  }
+
+  #refusalFor(peer: VerifiedPeer): Fault | undefined {
+    try {
+      this.#demandAllowed(peer);
+      return undefined;
+    } catch (error) {
+      return asFault(error, "internal");
     }
   }
 

@@ -113,6 +113,11 @@ export class PortalHost implements Disposable {
     return undefined;
   }
 
+  /** A node shows another credential: what is served for it is judged again. */
+  renewed(peer: VerifiedPeer): void {
+    for (const outlet of this.#outlets.values()) outlet.renewed(peer);
+  }
+
   status(): PortalStatus[] {
     return this.#wanted.map((portal) => {
       const running = this.#running(portal.id);
