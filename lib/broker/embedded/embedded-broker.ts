@@ -184,10 +184,10 @@ class EmbeddedBroker implements Broker {
     const queues = await this.#store.read<{ name: string; bytes: number }>(
       "SELECT name, bytes FROM queue WHERE name IN ('up', 'event')",
     );
-    const shared = queues.map(({ name, bytes }) => ({
+    const shared = (["up", "event"] as const).map((name) => ({
       name,
-      bytes,
-      bytesMax: name === "up" ? this.#limits.up : this.#limits.event,
+      bytes: queues.find((queue) => queue.name === name)?.bytes ?? 0, // no row before the first entry
+      bytesMax: this.#limits[name],
       refuses: name === "up",
     }));
     return [{ name: "all", bytes: all?.bytes ?? 0, bytesMax: this.#limits.all, refuses: true }, ...shared];
