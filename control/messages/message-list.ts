@@ -32,6 +32,22 @@ function openEntries(scope: MessageScope, behind: "stored" | "applied"): RowsQue
   return { sql, params: [...params, ...params] };
 }
 
+/**
+ * `open(id)`: the newest entries of each lane of one agent, as many as can matter when each holds a message at least. Goes from entry to
+ * entry by `push_entries_by_lane`, so it costs what is shown, however much others have pushed since.
+ */
+function newestEntries(scope: MessageScope, before: number | undefined, limit: number): RowsQuery {
+  const conditions = inScope(scope);
+  const next = (below: string) =>
+    `(SELECT p.id FROM push_entries p WHERE p.lane = v.lane AND p.id < ${below} ORDER BY p.id DESC LIMIT 1)`;
+  const sql = `WITH RECURSIVE open(id, lane, n) AS (
+      SELECT ${next("?")}, v.lane, 1 FROM (SELECT n.id AS lane FROM lanes n WHERE ${conditions.map(({ sql }) => sql).join(" AND ")}) v
+      UNION ALL SELECT ${next("v.id")}, v.lane, v.n + 1 FROM open v WHERE v.id IS NOT NULL AND v.n < ?
+    )`;
+  const behind = before === undefined ? Number.MAX_SAFE_INTEGER : Math.floor(before / placesPerEntry) + 1;
+  return { sql, params: [behind, ...conditions.flatMap(({ params }) => params), limit] };
+}
+
 /** The query of a list: what is open, dead or unknown is found without a walk over all that is done. */
 export function listQuery(filter: MessageFilter, limit: number): RowsQuery {
   const conditions: RowsQuery[] = [];
@@ -41,8 +57,18 @@ export function listQuery(filter: MessageFilter, limit: number): RowsQuery {
   if (isOpen) conditions.push({ sql: "m.outcome IS NULL", params: [] });
   if (state !== undefined) conditions.push({ sql: "state = ?", params: [state] }); // the query's own column: SQLite knows it in WHERE
   if (before !== undefined) conditions.push({ sql: "m.place < ?", params: [before] });
-  const open = isOpen ? openEntries(filter, state === "queued" ? "stored" : "applied") : undefined;
-  return rowsQuery(filter, { open, conditions, order: `ORDER BY m.place DESC LIMIT ${Math.trunc(limit)}` });
+  return rowsQuery(filter, {
+    open: entriesFor(filter, limit),
+    conditions,
+    order: `ORDER BY m.place DESC LIMIT ${Math.trunc(limit)}`,
+  });
+}
+
+/** Where to look, if there is a shorter way than over all messages, newest first. */
+function entriesFor(filter: MessageFilter, limit: number): RowsQuery | undefined {
+  const { state, before, agentId } = filter;
+  if (state === "queued" || state === "stored") return openEntries(filter, state === "queued" ? "stored" : "applied");
+  return state === undefined && agentId !== undefined ? newestEntries(filter, before, Math.trunc(limit)) : undefined;
 }
 
 /** At most `limit` messages, newest first. */

@@ -71,6 +71,34 @@ describe("a list of open messages", () => {
     expect((await timed({ state: "queued" })).ids).toEqual(["m200003", "m200002", "m200001"]);
   }, 60_000);
 
+  test("of one agent is found without a walk over what others have pushed, page by page", async () => {
+    const { sql, params } = listQuery({ agentId: "a" }, 50);
+    const plan = await replica.deps.db.read<{ detail: string }>(`EXPLAIN QUERY PLAN ${sql}`, params);
+    for (const { detail } of plan) expect(detail).not.toMatch(/^SCAN [mep]\b/);
+    for (const [lane, count] of [
+      [1, 30],
+      [3, 40],
+      [2, 25],
+      [1, 3],
+      [3, 5],
+    ] as const)
+      await published(lane, "now", 1, count);
+    const everything = await listMessages(replica.deps.db, {}, 1_000_000);
+    expect(everything).toHaveLength(103);
+    for (const agentId of new Set(everything.map((row) => row.agentId))) {
+      const expected = everything.filter((row) => row.agentId === agentId).slice(0, 120);
+      const pages = [];
+      let before: number | undefined;
+      while (pages.length < expected.length) {
+        const page = await listMessages(replica.deps.db, { agentId, before }, 7);
+        expect(page.length).toBeGreaterThan(0);
+        pages.push(...page);
+        before = page.at(-1)?.place;
+      }
+      expect(pages.slice(0, expected.length)).toEqual(expected);
+    }
+  });
+
   test("counts each life of a stream for itself: another's watermark says nothing", async () => {
     await published(1, "before", 1_000, 3); // m1 m2 m3: the first is applied, the second stored
     await said(1, "before", 1_001, 1_000, 5);
