@@ -35,6 +35,8 @@ interface Up {
   /** What this node says; the other opens one of its own. */
   readonly control: MessageStream<PeerMessage, PeerMessage>;
   heard: boolean;
+  /** The own credential as the other has it. */
+  shown: string;
   idleSinceMs: number;
   resting: PromiseWithResolvers<void> | undefined;
 }
@@ -192,8 +194,9 @@ export class PeerChannel {
       const wire = await raced(relays().ask(this.identifier, binding), dialing.signal);
       const initiator = trust.keys.identity.identifier;
       const terms = { initiator, responder: this.identifier, offered: [subprotocol], binding };
-      const link = await openLink(wire, { ...this.#options(terms), signal: dialing.signal });
-      return await this.#adopt(link, true);
+      const options = this.#options(terms);
+      const link = await openLink(wire, { ...options, signal: dialing.signal });
+      return await this.#adopt(link, true, options.credential);
     } finally {
       if (this.#dialing === dialing) this.#dialing = undefined;
     }
@@ -202,7 +205,9 @@ export class PeerChannel {
   async #accept(wire: Wire, binding: Bytes, offered: readonly string[]): Promise<Link> {
     const responder = this.#parts.trust.keys.identity.identifier;
     const terms = { initiator: this.identifier, responder, offered, binding };
-    return this.#adopt(await acceptLink(wire, { ...this.#options(terms), signal: this.#over.signal }), false);
+    const options = this.#options(terms);
+    const link = await acceptLink(wire, { ...options, signal: this.#over.signal });
+    return this.#adopt(link, false, options.credential);
   }
 
   #options(terms: Omit<LinkOptions["terms"], "purpose" | "chosen">): LinkOptions {
@@ -244,7 +249,7 @@ export class PeerChannel {
       throw new Fault("forbidden", "a node of another customer");
   }
 
-  async #adopt(link: Link, initiator: boolean): Promise<Link> {
+  async #adopt(link: Link, initiator: boolean, shown: string): Promise<Link> {
     const { clock, log } = this.#parts;
     if (this.#over.signal.aborted) {
       await link.close("closed");
@@ -252,7 +257,15 @@ export class PeerChannel {
     }
     const former = this.#up;
     const control = messageStream(link.open(peerStream), { incoming: peerMessageSchema, outgoing: peerMessageSchema });
-    const up: Up = { link, initiator, control, heard: false, idleSinceMs: clock.monotonic(), resting: undefined };
+    const up: Up = {
+      link,
+      initiator,
+      control,
+      heard: false,
+      shown,
+      idleSinceMs: clock.monotonic(),
+      resting: undefined,
+    };
     this.#up = up;
     this.#links.add(up);
     link.onStream((stream) => this.#taken(up, stream));
@@ -263,6 +276,7 @@ export class PeerChannel {
     void link.closed.then((fault) => this.#closed(up, fault));
     former?.resting?.resolve();
     log.info("a channel is open", { peer: this.identifier, initiator });
+    this.#showCredential(); // it may have been renewed while the handshake went on
     this.#look();
     return link;
   }
@@ -332,7 +346,11 @@ export class PeerChannel {
       chain,
       authority: authority.identity.chain,
     } as const;
-    for (const up of this.#links) this.#send(up, message);
+    for (const up of this.#links) {
+      if (up.shown === message.credential) continue;
+      up.shown = message.credential;
+      this.#send(up, message);
+    }
   }
 
   #send({ control }: Up, message: PeerMessage): void {

@@ -246,6 +246,43 @@ function portals(broker: "embedded" | "nats", nexusReplicas = 1): void {
   );
 
   test(
+    "a portal with several outlet nodes uses one that lives; one that died without a word is passed over within 2 s",
+    async () => {
+      const spare = await stack.addAgent({
+        name: "spare",
+        customerId: site.customerId,
+        allow: [`127.0.0.1:${echo.port}`],
+      });
+      const agentIds = [backend.agentId, spare.agentId];
+      const port = await portal("several", echo, {
+        outlet: { agentIds, target: { host: "127.0.0.1", port: echo.port } },
+      });
+      const served = async (node: typeof spare) => {
+        const { portals: all } = await node.site.status();
+        return all.find(({ name }) => name === "several")?.total ?? 0;
+      };
+      const open = await Promise.all(Array.from({ length: 6 }, () => connectTo(port)));
+      for (const connection of open) {
+        void connection.write("several");
+        expect(Buffer.from(await received(connection, 7)).toString()).toBe("several");
+      }
+      const [first, second] = (await served(spare)) > 0 ? [spare, backend] : [backend, spare];
+      const { pid } = first.site.program;
+      if (pid === undefined) throw new TypeError("it runs");
+      process.kill(pid, "SIGSTOP"); // it says nothing any more, and its tunnel is not known to be dead
+      const beganMs = performance.now();
+      const connection = await connectTo(port);
+      void connection.write("again");
+      await received(connection, 5);
+      expect(performance.now() - beganMs).toBeLessThan(2_000);
+      expect(await served(second)).toBeGreaterThan(0);
+      process.kill(pid, "SIGCONT");
+      for (const one of [...open, connection]) one.reset();
+    },
+    timeoutMs,
+  );
+
+  test(
     "a portal that is deleted, and a node that is revoked, end what is open",
     async () => {
       const port = await portal("going", echo);
