@@ -34,8 +34,6 @@ export class Relays {
   readonly #asked = new Map<number, Asked>();
   #request = 0;
   #over = false;
-  /** Where messages are put together: each is sent or copied before the next. */
-  #scratch: Bytes = new Uint8Array(0);
 
   constructor(parts: RelaysParts) {
     this.#parts = parts;
@@ -109,7 +107,11 @@ export class Relays {
   #add(relay: number): RelayedWire {
     const { link, send } = this.#parts;
     const wire = new RelayedWire({
-      send: (inner) => link.sendRelay(this.#message(relay, inner), true),
+      headerBytes: relayHeaderBytes,
+      send(message) {
+        writeRelayHeader(message, relay);
+        link.sendRelay(message, true);
+      },
       queuedBytes: () => link.relayQueuedBytes(relay),
       close: () => {
         this.#wires.delete(relay);
@@ -118,15 +120,6 @@ export class Relays {
     });
     this.#wires.set(relay, wire);
     return wire;
-  }
-
-  #message(relay: number, inner: Bytes): Bytes {
-    const length = relayHeaderBytes + inner.length;
-    if (this.#scratch.length < length) this.#scratch = new Uint8Array(length);
-    const message = this.#scratch.subarray(0, length);
-    writeRelayHeader(message, relay);
-    message.set(inner, relayHeaderBytes);
-    return message;
   }
 
   #lost(fault: Fault): void {

@@ -28,6 +28,7 @@ const scratchFromBytes = 16 * 1_024;
 export class RecordSealer {
   readonly #events: RecordSealerEvents;
   readonly #recordsPerEpoch: number;
+  readonly #roomBytes: number;
   readonly #slots: Slot[] = [];
   #key: EpochKey;
   /** Set while the key of the next epoch is being made. */
@@ -37,20 +38,25 @@ export class RecordSealer {
   /** Where records are put together while there is much to send: fresh memory costs more than sealing. */
   #scratch: Bytes | undefined;
 
-  private constructor(key: EpochKey, epochRecords: number, events: RecordSealerEvents) {
+  private constructor(key: EpochKey, epochRecords: number, roomBytes: number, events: RecordSealerEvents) {
     this.#key = key;
+    this.#roomBytes = roomBytes;
     this.#recordsPerEpoch = epochRecords;
     this.#events = events;
   }
 
-  /** With the 32-byte key of this direction, wiped in time. `epochRecords` is 65,536 but in tests. */
+  /**
+   * With the 32-byte key of this direction, wiped in time. `epochRecords` is 65,536 but in tests. Records have `roomBytes` in front
+   * of them that their taker may write.
+   */
   static async create(
     suite: CryptoSuite,
     key: Bytes,
     events: RecordSealerEvents,
     epochRecords = recordsPerEpoch,
+    roomBytes = 0,
   ): Promise<RecordSealer> {
-    return new RecordSealer(await EpochKey.create(suite, key), epochRecords, events);
+    return new RecordSealer(await EpochKey.create(suite, key), epochRecords, roomBytes, events);
   }
 
   /** Records in the pipeline. */
@@ -129,9 +135,9 @@ export class RecordSealer {
   }
 
   #encode(counter: number, sealed: Bytes): Bytes {
-    if (sealed.length < scratchFromBytes) return encodeRecord(counter, sealed);
-    this.#scratch ??= new Uint8Array(recordBytesMax);
-    const record = encodeRecord(counter, sealed, this.#scratch);
+    if (sealed.length < scratchFromBytes) return encodeRecord(counter, sealed, undefined, this.#roomBytes);
+    this.#scratch ??= new Uint8Array(this.#roomBytes + recordBytesMax);
+    const record = encodeRecord(counter, sealed, this.#scratch, this.#roomBytes);
     sealed.buffer.transfer(0); // frees it now and not when it is collected: the next one finds memory that is warm
     return record;
   }

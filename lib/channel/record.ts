@@ -12,11 +12,16 @@ export const recordBytesMax = recordHeaderBytes + recordPlaintextBytesMax + tagB
 /** A channel closes before this counter: 2^48. */
 export const recordCounterMax = 2 ** 48;
 
-/** 0x02 ‖ counter, 8 bytes big-endian ‖ `sealed` (ciphertext ‖ 16-byte tag), written into `scratch` if it fits there. */
-export function encodeRecord(counter: number, sealed: Bytes, scratch?: Bytes): Bytes {
+/**
+ * 0x02 ‖ counter, 8 bytes big-endian ‖ `sealed` (ciphertext ‖ 16-byte tag), written into `scratch` if it fits there, behind
+ * `roomBytes` that the caller's wire may use.
+ */
+export function encodeRecord(counter: number, sealed: Bytes, scratch?: Bytes, roomBytes = 0): Bytes {
   const length = recordHeaderBytes + sealed.length;
-  const record =
-    scratch !== undefined && scratch.length >= length ? scratch.subarray(0, length) : new Uint8Array(length);
+  const whole = roomBytes + length;
+  const record = (
+    scratch !== undefined && scratch.length >= whole ? scratch.subarray(0, whole) : new Uint8Array(whole)
+  ).subarray(roomBytes);
   const view = new DataView(record.buffer, record.byteOffset);
   view.setUint8(0, messageKind.record);
   view.setUint32(1, Math.floor(counter / 0x1_0000_0000));

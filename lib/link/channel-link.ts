@@ -221,7 +221,7 @@ export class ChannelLink implements Link {
     const failed = (fault: Fault) => this.#fail(fault);
     const sealed = { record: (record: Bytes) => this.#send(record), failed };
     const opened = { plaintext: (plaintext: Bytes) => this.#mux.receive(plaintext), failed };
-    this.#sealer = await RecordSealer.create(suite, keys.sendKey, sealed, epochRecords);
+    this.#sealer = await RecordSealer.create(suite, keys.sendKey, sealed, epochRecords, this.#wire.headerBytes);
     this.#opener = await RecordOpener.create(suite, keys.receiveKey, clock, opened, epochRecords);
     this.#watchAge(ageMaxMs);
     this.#renewedByMs = clock.monotonic() + (this.#options.renewWithinMs ?? 0);
@@ -294,7 +294,9 @@ export class ChannelLink implements Link {
   }
 
   #send(record: Bytes): void {
-    this.#wire.send(record);
+    const wire = this.#wire;
+    if (wire.sendBehind === undefined) wire.send(record);
+    else wire.sendBehind(record);
     if (this.#fault === undefined) this.#wake();
     else if (this.#sealer?.inFlight === 0) this.#wire.close(closeCode.fault, this.#fault.code);
   }

@@ -7,7 +7,12 @@ import type { Wire, WireReceiver } from "./wire.ts";
 
 /** What a relayed wire stands on: one relay id of a tunnel. */
 export interface RelayedPort {
-  /** Queues one inner message, which is sent or copied before this returns. Throws a Fault when it can't be queued. */
+  /** Bytes that stand in front of an inner message. */
+  readonly headerBytes: number;
+  /**
+   * Queues one message, which has `headerBytes` in front of the inner one that this writes; it is sent or copied before this returns.
+   * Throws a Fault when it can't be queued.
+   */
   send(message: Bytes): void;
   /** Bytes queued here. */
   queuedBytes(): number;
@@ -17,11 +22,13 @@ export interface RelayedPort {
 
 /** A wire to another node, which Nexus relays (PROTOCOL §7): what comes for its relay id is passed to `took`, its end to `lost`. */
 export class RelayedWire implements Wire {
+  readonly headerBytes: number;
   readonly #port: RelayedPort;
   readonly #inbound = new EarlyMessages();
 
   constructor(port: RelayedPort) {
     this.#port = port;
+    this.headerBytes = port.headerBytes;
   }
 
   /** An inner message came. */
@@ -35,14 +42,14 @@ export class RelayedWire implements Wire {
   }
 
   send(message: Bytes): void {
-    if (this.#inbound.ended) throw new Fault("wire_lost", "sent on a closed wire");
-    if (this.#port.queuedBytes() + message.length > wireBufferedBytesMax) this.#full();
-    try {
-      this.#port.send(message);
-    } catch (error) {
-      if (!(error instanceof Fault)) throw error;
-      this.#full(error);
-    }
+    const whole = new Uint8Array(this.headerBytes + message.length);
+    whole.set(message, this.headerBytes);
+    this.#send(whole);
+  }
+
+  sendBehind(message: Bytes): void {
+    const { headerBytes } = this;
+    this.#send(new Uint8Array(message.buffer, message.byteOffset - headerBytes, headerBytes + message.length));
   }
 
   bufferedBytes(): number {
@@ -57,6 +64,17 @@ export class RelayedWire implements Wire {
     if (this.#inbound.ended) return;
     this.#inbound.end(new Fault("closed", "closed here", { detail: { code, reason } }));
     this.#port.close();
+  }
+
+  #send(whole: Bytes): void {
+    if (this.#inbound.ended) throw new Fault("wire_lost", "sent on a closed wire");
+    if (this.#port.queuedBytes() + whole.length > wireBufferedBytesMax) this.#full();
+    try {
+      this.#port.send(whole);
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      this.#full(error);
+    }
   }
 
   /** Lost, and not closed by whoever uses it: what runs over it may go on elsewhere. */

@@ -19,6 +19,12 @@ export interface Wire {
    * could not be queued whole; the wire is closed then, since a message was passed over (DESIGN §8).
    */
   send(message: Bytes): void;
+  /**
+   * A wire inside another has a header of its own: so many bytes it wants in front of a message. `sendBehind` is `send` for a message
+   * that has them, before its first byte, for the wire to write: it need not be copied for that.
+   */
+  readonly headerBytes?: number;
+  sendBehind?(message: Bytes): void;
   /** Bytes queued here that have not left this process yet. */
   bufferedBytes(): number;
   /**

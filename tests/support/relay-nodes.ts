@@ -70,7 +70,11 @@ export class RelayNode {
   /** The wire of a relay id, whoever gave it. */
   wire(id: number): RelayedWire {
     const wire = new RelayedWire({
-      send: (inner) => this.sendRelay(id, inner),
+      headerBytes: relayHeaderBytes,
+      send: (message) => {
+        writeRelayHeader(message, id);
+        this.link.sendRelay(message, true);
+      },
       queuedBytes: () => this.link.relayQueuedBytes(id),
       close: () => {
         this.#wires.delete(id);
