@@ -44,8 +44,9 @@ function newestEntries(scope: MessageScope, before: number | undefined, limit: n
       SELECT ${next("?")}, v.lane, 1 FROM (SELECT n.id AS lane FROM lanes n WHERE ${conditions.map(({ sql }) => sql).join(" AND ")}) v
       UNION ALL SELECT ${next("v.id")}, v.lane, v.n + 1 FROM open v WHERE v.id IS NOT NULL AND v.n < ?
     )`;
-  const behind = before === undefined ? Number.MAX_SAFE_INTEGER : Math.floor(before / placesPerEntry) + 1;
-  return { sql, params: [behind, ...conditions.flatMap(({ params }) => params), limit] };
+  const behind = before === undefined ? Number.MAX_SAFE_INTEGER : Math.ceil(before / placesPerEntry);
+  // One more: the entry that `before` lies in may have nothing below it that is asked for.
+  return { sql, params: [behind, ...conditions.flatMap(({ params }) => params), limit + 1] };
 }
 
 /** The query of a list: what is open, dead or unknown is found without a walk over all that is done. */
