@@ -14,7 +14,6 @@ import { Reconciler } from "./desired/reconciler.ts";
 import { takeDesired } from "./desired/take-desired.ts";
 import { giveUpLane } from "./lanes/give-up-lane.ts";
 import { PeerChannels } from "./peers/peer-channels.ts";
-import { namedNodesMayOpen } from "./portals/may-open.ts";
 import { PortalHost } from "./portals/portal-host.ts";
 import { RunningPlugins } from "./running/plugin-runner.ts";
 import { makeSiteFetch } from "./site/site-fetch.ts";
@@ -81,8 +80,10 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
     clock,
     log: log.child("portals"),
     site,
-    mayOpen: namedNodesMayOpen,
-    customerId: () => String(trust.credential.claims?.attrs.customer_id ?? ""),
+    node: () => ({
+      identifier: trust.keys.identity.identifier,
+      attributes: trust.credential.claims?.attrs ?? {}, // of nobody's then, and nobody may
+    }),
     peers: () => peers,
   });
   const peers: PeerChannels = new PeerChannels({
@@ -111,7 +112,7 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
     items: store.items,
     runner: plugins,
     log: log.child("desired"),
-    others: async () => portals.apply(await store.items.portals()),
+    others: async () => portals.apply(await store.items.portals(), await store.items.policies()),
     report: (report: DesiredReport) => tell("report", report),
   });
   const commands = new CommandRunner({
@@ -223,6 +224,7 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
   starting.use(await serveStatus(config.dataDirectory, status));
   starting.use(tunnel);
   starting.use(peers);
+  starting.defer(trust.onChange(() => portals.judgeAll()));
   starting.use(portals);
   starting.use(plugins);
   starting.use(startWatchdog({ limitMs: stuckMs, lastWords: "mercury: the event loop stood still; ending" }));

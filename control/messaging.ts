@@ -38,7 +38,8 @@ import {
   receivedRoutes,
 } from "./messages/index.ts";
 import { insertWarning } from "./monitoring/agent-events.ts";
-import { desiredPortalsOf, makePortalStates, portalRoutes } from "./portals/index.ts";
+import { desiredPoliciesOf, policyRoutes } from "./policies/index.ts";
+import { desiredPortalsOf, makePortalStates, portalFacts, portalRoutes } from "./portals/index.ts";
 import { purgeForever, type Retention, retentionRoutes } from "./retention/index.ts";
 
 export interface MessagingDeps extends SliceDeps {
@@ -85,7 +86,11 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
   const targets = makeTargets({ db, lanes, clock });
   const pushDeps = { ...deps, metrics, lanes, targets, watch, publishDown, limiter: makeRateLimiter(deps) };
   const pusher = makePusher(pushDeps);
-  const states = makeDesiredStates({ ...deps, portalsOf: (agentId) => desiredPortalsOf(db, agentId) });
+  const states = makeDesiredStates({
+    ...deps,
+    portalsOf: (agentId) => desiredPortalsOf(db, agentId),
+    policiesOf: (agentId) => desiredPoliciesOf(db, agentId),
+  });
   const portalStates = makePortalStates({ db, log, states });
   const give = makeGiveCommand(deps);
   const closing = new AbortController();
@@ -147,6 +152,11 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
       quarantineRoutes({ ...deps, released: () => feed.poke() }),
       commandRoutes({ ...deps, give }),
       portalRoutes({ ...deps, states: portalStates }),
+      policyRoutes({
+        ...deps,
+        settle: (policyId) => portalStates.settle({ policyId }),
+        portalFacts: (by, portalId) => portalFacts(db, by, portalId),
+      }),
       retentionRoutes(deps),
     ],
     async identityChanged(agentId) {

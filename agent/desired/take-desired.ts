@@ -38,7 +38,8 @@ export async function takeDesired(
   }
   demandOnce("plugin", claims.number, state.data.plugins);
   demandOnce("portal", claims.number, state.data.portals);
-  await store.items.want(claims.number, state.data.plugins, state.data.portals);
+  demandOnce("policy", claims.number, state.data.policies);
+  await store.items.want(claims.number, state.data);
   return claims.number;
 }
 

@@ -3,20 +3,20 @@ import type { Clock } from "#lib/clock";
 import { asFault, Fault, type FaultCode } from "#lib/fault";
 import type { MuxStream, VerifiedPeer } from "#lib/link";
 import type { Log } from "#lib/log";
+import { decide, type PolicySubject } from "#lib/policy";
 import { joinSocket, portalAnswer, resetReason } from "#lib/portal";
 import { connectTcp, type TcpSocket } from "#lib/runtime";
 import type { DesiredOutlet } from "#lib/session";
 import type { SiteGuard } from "../site/site-guard.ts";
-import type { MayOpen } from "./may-open.ts";
+import type { UsablePolicy } from "./policies.ts";
 import { PortalCounts } from "./portal-counts.ts";
 
 export interface OutletParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly site: SiteGuard;
-  readonly mayOpen: MayOpen;
-  /** Of this node, as its own credential says. */
-  readonly customerId: () => string;
+  /** This node, as its own credential says. */
+  readonly node: () => PolicySubject;
 }
 
 /** The serving end of a portal: each stream is one connection to the service, which the site's list must allow every time. */
@@ -24,11 +24,13 @@ export class Outlet {
   readonly counts = new PortalCounts();
   readonly #parts: OutletParts;
   #desired: DesiredOutlet;
+  #policy: UsablePolicy | undefined;
   /** What is served, and for whom as it was judged last. */
   readonly #streams = new Map<MuxStream, VerifiedPeer>();
 
-  constructor(desired: DesiredOutlet, parts: OutletParts) {
+  constructor(desired: DesiredOutlet, policy: UsablePolicy | undefined, parts: OutletParts) {
     this.#desired = desired;
+    this.#policy = policy;
     this.#parts = parts;
   }
 
@@ -37,16 +39,22 @@ export class Outlet {
   }
 
   /** Takes a newer form; streams that might not be opened under it end. */
-  update(desired: DesiredOutlet): void {
+  update(desired: DesiredOutlet, policy: UsablePolicy | undefined): void {
     const moved =
       desired.target.host !== this.#desired.target.host || desired.target.port !== this.#desired.target.port;
     this.#desired = desired;
+    this.#policy = policy;
     if (moved) this.close();
-    else for (const [stream, peer] of this.#streams) this.#judge(stream, peer);
+    else this.judgeAll();
   }
 
-  close(): void {
-    for (const stream of this.#streams.keys()) stream.reset("closed");
+  close(code: FaultCode = "closed"): void {
+    for (const stream of this.#streams.keys()) stream.reset(code);
+  }
+
+  /** Judges again what is served: this node itself, or what it serves by, is another. */
+  judgeAll(): void {
+    for (const [stream, peer] of this.#streams) this.#judge(stream, peer);
   }
 
   /** Judges what is served for a node again, which shows another credential. */
@@ -110,14 +118,26 @@ export class Outlet {
   }
 
   #demandAllowed({ identity, credential }: VerifiedPeer): void {
-    const { mayOpen, customerId, clock } = this.#parts;
-    const { id: portal, name, target, nodes } = this.#desired;
-    const decision = mayOpen(
-      { identifier: identity.identifier, attributes: credential.attrs },
-      { portal, name, target, nodes, customerId: customerId() },
-      { protocol: "tcp", time: Math.floor(clock.now()) },
-    );
-    if (!decision.allowed) throw new Fault("forbidden", decision.reason);
+    const { clock } = this.#parts;
+    const { id: portal, name, protocol, target, nodes } = this.#desired;
+    const node = this.#parts.node();
+    const { customer_id: customerId } = node.attributes;
+    const decision = decide(this.#policy?.compiled, {
+      subject: { identifier: identity.identifier, attributes: credential.attrs },
+      resource: {
+        portal,
+        name,
+        kind: protocol,
+        target,
+        nodes,
+        node,
+        customerId: typeof customerId === "string" ? customerId : "",
+      },
+      request: { action: "open", protocol, time: Math.floor(clock.now()) },
+    });
+    if (decision.allowed) return;
+    const policy = decision.by === "policy" ? ` (${this.#policy?.name})` : "";
+    throw new Fault("forbidden", `${decision.reason}${policy}`);
   }
 
   /** Goes to the very address that was checked. */

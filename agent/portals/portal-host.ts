@@ -2,13 +2,14 @@ import type { Clock } from "#lib/clock";
 import { asFault, type Fault, type FaultCode } from "#lib/fault";
 import type { MuxStream, VerifiedPeer } from "#lib/link";
 import type { Log } from "#lib/log";
+import type { PolicySubject } from "#lib/policy";
 import { readOpening } from "#lib/portal";
-import type { DesiredInlet, DesiredPortal, DesiredReport } from "#lib/session";
+import type { DesiredInlet, DesiredPolicy, DesiredPortal, DesiredReport } from "#lib/session";
 import type { PeerChannels } from "../peers/peer-channels.ts";
 import type { SiteGuard } from "../site/site-guard.ts";
 import { Inlet } from "./inlet.ts";
-import type { MayOpen } from "./may-open.ts";
 import { Outlet } from "./outlet.ts";
+import { Policies } from "./policies.ts";
 
 /** Streams whose opening is being read. */
 const unreadMax = 256;
@@ -17,8 +18,8 @@ export interface PortalHostParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly site: SiteGuard;
-  readonly mayOpen: MayOpen;
-  readonly customerId: () => string;
+  /** This node, as its own credential says. */
+  readonly node: () => PolicySubject;
   readonly peers: () => Pick<PeerChannels, "to" | "portalsChanged">;
 }
 
@@ -44,6 +45,7 @@ export class PortalHost implements Disposable {
   readonly #inlets = new Map<string, Inlet>();
   readonly #outlets = new Map<string, Outlet>();
   readonly #failures = new Map<string, Fault>();
+  readonly #policies = new Policies();
   #unread = 0;
 
   constructor(parts: PortalHostParts) {
@@ -56,9 +58,10 @@ export class PortalHost implements Disposable {
   }
 
   /** Brings what runs to what is wanted. Resolves with what to report of each, those that went included. */
-  async apply(wanted: readonly DesiredPortal[]): Promise<Item[]> {
+  async apply(wanted: readonly DesiredPortal[], wantedPolicies: readonly DesiredPolicy[] = []): Promise<Item[]> {
     const before = this.#wanted;
     this.#wanted = wanted;
+    const policies = this.#policies.apply(wantedPolicies);
     const active = new Map(wanted.filter(({ enabled }) => enabled).map((portal) => [portal.id, portal]));
     for (const [id, inlet] of this.#inlets) if (active.get(id)?.end !== "inlet") this.#stop(this.#inlets, id, inlet);
     for (const [id, outlet] of this.#outlets)
@@ -78,6 +81,7 @@ export class PortalHost implements Disposable {
     const names = new Set(wanted.map(({ name }) => name));
     const gone = new Set(before.map(({ name }) => name).filter((name) => !names.has(name)));
     return [
+      ...policies,
       ...wanted.map((portal) => this.#itemOf(portal)),
       ...[...gone].map((name) => ({ kind: "portal" as const, name, actual: 0, wanted: 0, state: "removed" as const })),
     ];
@@ -118,6 +122,11 @@ export class PortalHost implements Disposable {
     for (const outlet of this.#outlets.values()) outlet.renewed(peer);
   }
 
+  /** This node has other attributes: what it serves is judged again. */
+  judgeAll(): void {
+    for (const outlet of this.#outlets.values()) outlet.judgeAll();
+  }
+
   status(): PortalStatus[] {
     return this.#wanted.map((portal) => {
       const running = this.#running(portal.id);
@@ -143,12 +152,19 @@ export class PortalHost implements Disposable {
   }
 
   async #run(portal: DesiredPortal): Promise<void> {
-    const { clock, log, site, mayOpen, customerId, peers } = this.#parts;
+    const { clock, log, site, node, peers } = this.#parts;
     if (portal.end === "outlet") {
       const running = this.#outlets.get(portal.id);
-      if (running === undefined)
-        this.#outlets.set(portal.id, new Outlet(portal, { clock, log, site, mayOpen, customerId }));
-      else running.update(portal);
+      try {
+        const policy = this.#policies.of(portal.policy);
+        if (running === undefined) this.#outlets.set(portal.id, new Outlet(portal, policy, { clock, log, site, node }));
+        else running.update(portal, policy);
+      } catch (error) {
+        // No last good form here: it might let in whom the policy is meant to keep out.
+        this.#outlets.delete(portal.id);
+        running?.close("forbidden");
+        throw error;
+      }
       return;
     }
     const running = this.#inlets.get(portal.id);

@@ -1,7 +1,15 @@
 import { z } from "zod";
 import { Fault, type FaultCode, isFaultCode } from "#lib/fault";
 import type { Database } from "#lib/runtime";
-import { type DesiredPlugin, type DesiredPortal, desiredPluginSchema, desiredPortalSchema } from "#lib/session";
+import {
+  type DesiredPlugin,
+  type DesiredPolicy,
+  type DesiredPortal,
+  type DesiredState,
+  desiredPluginSchema,
+  desiredPolicySchema,
+  desiredPortalSchema,
+} from "#lib/session";
 
 /** One configured item: what is wanted, what runs, and why they differ if they do. */
 export interface ItemRecord {
@@ -40,7 +48,7 @@ export class ItemStore {
    * The newest desired state, before anything of it is applied: number and wanted forms in one transaction, so that a
    * restart in the middle goes on with the newest. Last good forms stay. Items it doesn't list are gone.
    */
-  async want(number: number, plugins: readonly DesiredPlugin[], portals: readonly DesiredPortal[] = []): Promise<void> {
+  async want(number: number, { plugins, portals, policies }: DesiredState): Promise<void> {
     await this.#database.write([
       { sql: "UPDATE authority SET desired = ? WHERE one = 1 AND desired <= ?", params: [number, number], expect: 1 },
       {
@@ -59,6 +67,11 @@ export class ItemStore {
         sql: "INSERT INTO portal (name, wanted) VALUES (?, ?)",
         params: [portal.name, JSON.stringify(portal)],
       })),
+      { sql: "DELETE FROM policy", params: [] },
+      ...policies.map((policy) => ({
+        sql: "INSERT INTO policy (id, wanted) VALUES (?, ?)",
+        params: [policy.id, JSON.stringify(policy)],
+      })),
     ]);
   }
 
@@ -66,6 +79,12 @@ export class ItemStore {
   async portals(): Promise<DesiredPortal[]> {
     const rows = await this.#database.read("SELECT wanted FROM portal ORDER BY name");
     return rows.map(({ wanted }) => parsed(desiredPortalSchema, wanted));
+  }
+
+  /** Policies as of the newest desired state. */
+  async policies(): Promise<DesiredPolicy[]> {
+    const rows = await this.#database.read("SELECT wanted FROM policy ORDER BY id");
+    return rows.map(({ wanted }) => parsed(desiredPolicySchema, wanted));
   }
 
   /** The wanted form of an item runs (or is switched off): it is the last good one from now on. */

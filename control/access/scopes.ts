@@ -10,6 +10,8 @@ const customerScopes = [
   "plugins:write",
   "portals:read",
   "portals:write",
+  "policies:read",
+  "policies:write",
   "messages:read",
   "messages:write",
   "commands:write",

@@ -5,7 +5,7 @@ import type { CryptoSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
 import type { Log } from "#lib/log";
 import type { Statement } from "#lib/runtime";
-import { type DesiredPortal, type DesiredState, desiredStateSchema } from "#lib/session";
+import { type DesiredPolicy, type DesiredPortal, type DesiredState, desiredStateSchema } from "#lib/session";
 import { numericDate, type Signer, seal, signDesired } from "#lib/statement";
 import { type Db, isDuplicate, type Query, type Seals } from "../db/index.ts";
 import {
@@ -34,6 +34,8 @@ export interface DesiredStateDeps {
   readonly broker: Pick<Broker, "get" | "put">;
   /** The ends of portals that an agent runs. */
   readonly portalsOf: (agentId: string) => Promise<DesiredPortal[]>;
+  /** The policies of those that it serves. */
+  readonly policiesOf: (agentId: string) => Promise<DesiredPolicy[]>;
 }
 
 /** A configuration that is about to be written, or (`undefined`) to go. */
@@ -73,7 +75,8 @@ export function makeDesiredStates(deps: DesiredStateDeps): DesiredStates {
   async function makeState(agentId: string, number: number, coming: ComingVersion | undefined) {
     const plugins = await statePlugins(agentId, coming);
     const portals = await deps.portalsOf(agentId);
-    const state = desiredStateSchema.parse({ plugins, portals, policies: [] });
+    const policies = await deps.policiesOf(agentId);
+    const state = desiredStateSchema.parse({ plugins, portals, policies });
     const recipient = await recipientOfAgent(db, agentId);
     const now = clock.now();
     const sealed =
@@ -89,7 +92,7 @@ export function makeDesiredStates(deps: DesiredStateDeps): DesiredStates {
               iat: numericDate(now),
               plugins: state.plugins as JsonValue, // configurations came as JSON and fit their schemas
               portals: state.portals,
-              policies: [],
+              policies: state.policies,
               limits: {},
             }),
           );

@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text } from "drizzle-orm/sqlite-core";
-import type { DesiredPlugin } from "#lib/session";
+import type { DesiredPlugin, DesiredReport } from "#lib/session";
 import { json, sealed, time } from "../db/index.ts";
 
 /** How a plugin's lane behaves, as the API takes it. */
@@ -89,7 +89,7 @@ export const desiredReports = sqliteTable("desired_reports", {
 
 /** One item of a report, as `lib/session` checked it. */
 export interface DesiredReportItem {
-  readonly kind: "plugin" | "portal";
+  readonly kind: DesiredReport["items"][number]["kind"];
   readonly name: string;
   readonly actual: number;
   readonly wanted: number;

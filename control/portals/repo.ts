@@ -56,7 +56,7 @@ export function nodesOf(db: Db, portalIds: readonly string[]): Promise<PortalNod
 export const putNode = (db: Db, row: Pick<PortalNodeRow, "portalId" | "agentId" | "end" | "identifier">) =>
   db.query
     .insert(portalNodes)
-    .values({ ...row, wanted: true, statedVersion: 0 })
+    .values({ ...row, wanted: true, statedVersion: 0, statedPolicy: null })
     .onConflictDoUpdate({
       target: [portalNodes.portalId, portalNodes.agentId],
       set: { ...row, wanted: true, statedVersion: 0 },
@@ -107,23 +107,36 @@ export interface StaleNode {
   readonly agentId: string;
   readonly wanted: number;
   readonly version: number;
+  /** Of the policy that its state is to hold; null = none. */
+  readonly policy: number | null;
 }
 
-/** Nodes whose desired state was made of an older version of their portal than the one that is wanted. */
-export function staleNodes(db: Db, portalId: string | undefined, limit: number): Promise<StaleNode[]> {
-  const text = `SELECT n.portal_id AS portalId, n.agent_id AS agentId, n.wanted, p.version FROM portal_nodes n
-    JOIN portals p ON p.id = n.portal_id WHERE n.stated_version < p.version ${portalId === undefined ? "" : "AND p.id = ?"} LIMIT ${limit}`;
-  return db.read<StaleNode & Record<string, string | number>>(text, portalId === undefined ? [] : [portalId]);
+/** Which nodes: those of one portal, of all that name one policy, or all. */
+export type StaleFilter = { readonly portalId: string } | { readonly policyId: string } | undefined;
+
+/** Nodes whose desired state was made of an older version of their portal, or of its policy, than the one that is wanted. */
+export function staleNodes(db: Db, only: StaleFilter, limit: number): Promise<StaleNode[]> {
+  const [where, params] =
+    only === undefined
+      ? ["", []]
+      : "portalId" in only
+        ? ["AND p.id = ?", [only.portalId]]
+        : ["AND p.policy_id = ?", [only.policyId]];
+  const text = `SELECT n.portal_id AS portalId, n.agent_id AS agentId, n.wanted, p.version, l.version AS policy FROM portal_nodes n
+    JOIN portals p ON p.id = n.portal_id
+    LEFT JOIN policies l ON l.id = p.policy_id AND n."end" = 'outlet'
+    WHERE (n.stated_version < p.version OR n.stated_policy IS NOT l.version) ${where} LIMIT ${limit}`;
+  return db.read<StaleNode & Record<string, string | number | null>>(text, params);
 }
 
 /** The node's desired state says what the portal was at `version`; one that was not wanted any more is forgotten. */
-export const nodeStated = (db: Db, { portalId, agentId, version }: StaleNode) => [
+export const nodeStated = (db: Db, { portalId, agentId, version, policy }: StaleNode) => [
   db.query
     .delete(portalNodes)
     .where(and(eq(portalNodes.portalId, portalId), eq(portalNodes.agentId, agentId), eq(portalNodes.wanted, false))),
   db.query
     .update(portalNodes)
-    .set({ statedVersion: version })
+    .set({ statedVersion: version, statedPolicy: policy })
     .where(and(eq(portalNodes.portalId, portalId), eq(portalNodes.agentId, agentId))),
 ];
 

@@ -70,6 +70,7 @@ const portalSchema = z
     inlet: z.object({ agentId: nameSchema, listen: portalListenSchema }),
     outlet: z.object({ agentIds: z.array(nameSchema), target: portalTargetSchema, connectTimeoutMs: z.int() }),
     connectionsMax: z.int(),
+    policyId: nameSchema.nullable(),
     createdAt: timeSchema,
     createdBy: z.string(),
     updatedAt: timeSchema,

@@ -34,6 +34,10 @@ export const wantedPortalSchema = z.strictObject({
     .max(portalConnectionsMax)
     .default(256)
     .meta({ description: "Open at a time at one node." }),
+  policyId: nameSchema.nullable().default(null).meta({
+    description:
+      "Decides who may open it, in place of the list of its nodes. Null: the nodes that it names, and nobody else.",
+  }),
 });
 
 export type WantedPortal = z.infer<typeof wantedPortalSchema>;
@@ -55,8 +59,10 @@ export function desiredPortal(
   end: DesiredPortal["end"],
   nodes: readonly string[],
 ): DesiredPortal | undefined {
-  const { id, name, version, enabled, mode, protocol, connectionsMax, listen, target, connectTimeoutMs } = row;
+  const { id, name, version, enabled, mode, protocol, connectionsMax, listen, target, connectTimeoutMs, policyId } =
+    row;
   if (mode !== "e2e") return undefined;
   const common = { id, name, version, enabled, mode, protocol, connectionsMax, nodes: [...nodes] };
-  return end === "inlet" ? { end, ...common, listen } : { end, ...common, target, connectTimeoutMs };
+  if (end === "inlet") return { end, ...common, listen };
+  return { end, ...common, target, connectTimeoutMs, ...(policyId === null ? {} : { policy: policyId }) };
 }

@@ -5,6 +5,7 @@ import { actorOf, demandCustomer, type Principal } from "../access/principal.ts"
 import { type AgentRow, agentById } from "../agents/index.ts";
 import { type Keep, keepNothing, type SliceDeps } from "../api/index.ts";
 import { type Db, expecting, isDuplicate, isUnmet } from "../db/index.ts";
+import { demandUsable, type PortalFacts, policyIsThere } from "../policies/index.ts";
 import {
   dropNodes,
   identifiersAt,
@@ -55,12 +56,13 @@ export async function createPortal(
   await orTaken(
     deps.audit.record(
       eventOf(by, "portal.created", row),
+      ...naming(deps.db, row),
       insertPortal(deps.db, row),
       ...portal.nodes.map((node) => putNode(deps.db, node)),
       ...(await keep(portal)),
     ),
   );
-  await deps.states.settle(row.id);
+  await deps.states.settle({ portalId: row.id });
   return portal;
 }
 
@@ -82,11 +84,12 @@ export async function changePortal(
     deps.audit.record(
       eventOf(by, "portal.changed", row),
       expecting(1, updatePortal(deps.db, row, version)),
+      ...naming(deps.db, row),
       dropNodes(deps.db, id, kept),
       ...portal.nodes.map((node) => putNode(deps.db, node)),
     ),
   );
-  await deps.states.settle(id);
+  await deps.states.settle({ portalId: id });
   return portal;
 }
 
@@ -107,7 +110,7 @@ export async function deletePortal(
       dropNodes(deps.db, row.id, []),
     ),
   );
-  await deps.states.settle(row.id);
+  await deps.states.settle({ portalId: row.id });
 }
 
 /** The ends of portals that an agent runs, for its desired state. */
@@ -120,6 +123,15 @@ export async function desiredPortalsOf(db: Db, agentId: string): Promise<Desired
     }),
   );
   return desired.flatMap((portal) => portal ?? []);
+}
+
+/** A portal as policies see it. Fault `not_found` when this key may not see it. */
+export async function portalFacts(db: Db, by: Principal, portalId: string): Promise<PortalFacts> {
+  const { row, nodes } = await findPortal({ db }, by, portalId);
+  const { id: portal, name, protocol: kind, target, policyId, customerId } = row;
+  const resource = { portal, name, kind, target, nodes: await identifiersAt(db, portalId, "inlet") };
+  const outletAgentIds = nodes.filter(({ end }) => end === "outlet").map(({ agentId }) => agentId);
+  return { policyId, customerId, resource, outletAgentIds };
 }
 
 /** Whose node `to` is, for a wire from `agent`. Faults: `not_found` for none of its customer, `forbidden` where no portal joins the two. */
@@ -138,6 +150,7 @@ interface WantedNode {
 /** The agents that a portal names. Fault `invalid` at the field for one that is not of the customer, is revoked or has no room. */
 async function nodesFor(db: Db, customerId: string, wanted: WantedPortal): Promise<WantedNode[]> {
   checkPortal(wanted);
+  if (wanted.policyId !== null) await demandUsable(db, customerId, wanted.policyId);
   const named = [
     { path: "inlet.agentId", id: wanted.inlet.agentId, end: "inlet" as const },
     ...wanted.outlet.agentIds.map((id, index) => ({ path: `outlet.agentIds.${index}`, id, end: "outlet" as const })),
@@ -174,12 +187,17 @@ function nodeRows({ id }: PortalRow, nodes: readonly WantedNode[]): PortalNodeRo
     end,
     wanted: true,
     statedVersion: 0,
+    statedPolicy: null,
     identifier: agent.identifier,
   }));
 }
 
-function eventOf(by: Principal, action: string, { id, customerId, name, version, mode }: PortalRow) {
-  return { actor: actorOf(by), action, subject: id, customerId, detail: { name, version, mode } };
+/** The policy that it names is still there when the write is done. */
+const naming = (db: Db, { policyId }: PortalRow) =>
+  policyId === null ? [] : [expecting(1, policyIsThere(db, policyId))];
+
+function eventOf(by: Principal, action: string, { id, customerId, name, version, mode, policyId }: PortalRow) {
+  return { actor: actorOf(by), action, subject: id, customerId, detail: { name, version, mode, policyId } };
 }
 
 async function orTaken<T>(written: Promise<T>): Promise<T> {

@@ -24,6 +24,8 @@ export const portals = sqliteTable(
     target: json<PortalTarget>().notNull(),
     connectTimeoutMs: integer("connect_timeout_ms").notNull(),
     connectionsMax: integer("connections_max").notNull(),
+    /** Decides who may open it; null = the nodes that it names. */
+    policyId: text("policy_id"),
     createdAt: time("created_at").notNull(),
     createdBy: text("created_by").notNull(),
     updatedAt: time("updated_at").notNull(),
@@ -33,6 +35,7 @@ export const portals = sqliteTable(
   (table) => [
     uniqueIndex("portals_by_name").on(table.customerId, table.name).where(sql`deleted_at IS NULL`),
     index("portals_by_customer").on(table.customerId, table.id),
+    index("portals_by_policy").on(table.policyId),
   ],
 );
 
@@ -49,6 +52,8 @@ export const portalNodes = sqliteTable(
     wanted: integer({ mode: "boolean" }).notNull(),
     /** Version of the portal that its newest desired state was made of; 0 = none, or something that it names has changed. */
     statedVersion: integer("stated_version").notNull(),
+    /** Version of the portal's policy in it; null = none. Only nodes that serve the portal hold it. */
+    statedPolicy: integer("stated_policy"),
     /** Identifier of the agent that the states of the others name. */
     identifier: text(),
   },

@@ -1,7 +1,14 @@
 /** Desired state of a node: all that it should run (PROTOCOL §9). Lies in a `mercury-desired` statement. */
 
 import { z } from "zod";
-import { bodyBytesMax, laneAgeMaxMs, lanesPerAgentMax, portalsPerAgentMax } from "#lib/limits";
+import {
+  bodyBytesMax,
+  laneAgeMaxMs,
+  lanesPerAgentMax,
+  policiesPerAgentMax,
+  portalsPerAgentMax,
+  statementBytesMax,
+} from "#lib/limits";
 import { codeSchema, nameSchema, numberSchema, reasonSchema } from "./fields.ts";
 import { desiredPortalSchema } from "./portals.ts";
 
@@ -33,12 +40,26 @@ export const desiredPluginSchema = z.strictObject({
   }),
 });
 
+/**
+ * A policy that an outlet of this node names. Only roughly bounded here: rules that this version can't compile close the portals
+ * that name the policy, and leave the rest of the state alone.
+ */
+export const desiredPolicySchema = z.strictObject({
+  id: nameSchema,
+  name: nameSchema,
+  version: numberSchema,
+  rules: z.array(z.strictObject({ name: z.string().max(256), allow: z.string().max(statementBytesMax) })).max(256),
+});
+
 /** All that one node should run. What it does not list does not exist. */
 export const desiredStateSchema = z.strictObject({
   plugins: z.array(desiredPluginSchema).max(lanesPerAgentMax),
   portals: z.array(desiredPortalSchema).max(portalsPerAgentMax),
-  policies: z.array(z.unknown()).max(0),
+  policies: z.array(desiredPolicySchema).max(policiesPerAgentMax),
 });
+
+/** What a desired state is made of. */
+export const desiredItemKinds = ["plugin", "portal", "policy"] as const;
 
 /** What a node says of each item after it took a desired state. Body of an up message of kind `report`. */
 export const desiredReportSchema = z.strictObject({
@@ -48,7 +69,7 @@ export const desiredReportSchema = z.strictObject({
   items: z
     .array(
       z.strictObject({
-        kind: z.enum(["plugin", "portal"]),
+        kind: z.enum(desiredItemKinds),
         name: nameSchema,
         /** Version that runs now; 0 = none. Differs from `wanted` where the last good form was kept. */
         actual: numberSchema,
@@ -58,7 +79,7 @@ export const desiredReportSchema = z.strictObject({
         reason: reasonSchema.optional(),
       }),
     )
-    .max(2 * (lanesPerAgentMax + portalsPerAgentMax)),
+    .max(2 * (lanesPerAgentMax + portalsPerAgentMax + policiesPerAgentMax)),
 });
 
 /** Orders to a node, run once, answered (PROTOCOL §8). */
@@ -86,6 +107,7 @@ export const commandAnswerSchema = z.strictObject({
   result: z.unknown().optional(),
 });
 
+export type DesiredPolicy = z.infer<typeof desiredPolicySchema>;
 export type DesiredPlugin = z.infer<typeof desiredPluginSchema>;
 export type DesiredState = z.infer<typeof desiredStateSchema>;
 export type DesiredReport = z.infer<typeof desiredReportSchema>;

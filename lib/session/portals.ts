@@ -57,8 +57,10 @@ export const desiredPortalSchema = z.discriminatedUnion("end", [
     ...common,
     target: portalTargetSchema,
     connectTimeoutMs: z.int().min(100).max(60_000),
-    /** Nodes whose inlet may open it. */
+    /** Nodes whose inlet may open it, where no policy decides. */
     nodes: z.array(identifierSchema).max(portalNodesMax),
+    /** Id of the policy that decides who may open it, one of the same desired state. */
+    policy: nameSchema.optional(),
   }),
 ]);
 

@@ -57,6 +57,12 @@ CREATE TABLE portal (
   wanted TEXT NOT NULL
 ) STRICT;
 
+-- Policies that outlets name, as of the newest desired state (JSON).
+CREATE TABLE policy (
+  id TEXT PRIMARY KEY,
+  wanted TEXT NOT NULL
+) STRICT;
+
 -- One lane: how far it has come in both directions. `n` numbers entries of the inbox, rows of the outbox, per lane.
 CREATE TABLE lane (
   id INTEGER PRIMARY KEY,

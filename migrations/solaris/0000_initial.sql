@@ -511,12 +511,44 @@ CREATE TABLE `used_headers` (
 );
 
 CREATE INDEX `used_headers_by_time` ON `used_headers` (`until`);
+CREATE TABLE `policies` (
+	`id` text PRIMARY KEY NOT NULL,
+	`customer_id` text NOT NULL,
+	`name` text NOT NULL,
+	`note` text NOT NULL,
+	`version` integer NOT NULL,
+	`rules` text NOT NULL,
+	`created_at` integer NOT NULL,
+	`created_by` text NOT NULL,
+	`updated_at` integer NOT NULL,
+	`updated_by` text NOT NULL,
+	`deleted_at` integer,
+	FOREIGN KEY (`customer_id`) REFERENCES `customers`(`id`) ON UPDATE no action ON DELETE no action
+);
+
+CREATE UNIQUE INDEX `policies_by_name` ON `policies` (`customer_id`,`name`) WHERE deleted_at IS NULL;
+CREATE INDEX `policies_by_customer` ON `policies` (`customer_id`,`id`);
+CREATE TABLE `policy_versions` (
+	`policy_id` text NOT NULL,
+	`version` integer NOT NULL,
+	`name` text NOT NULL,
+	`note` text NOT NULL,
+	`rules` text NOT NULL,
+	`restores` integer,
+	`deleted` integer NOT NULL,
+	`created_at` integer NOT NULL,
+	`created_by` text NOT NULL,
+	PRIMARY KEY(`policy_id`, `version`),
+	FOREIGN KEY (`policy_id`) REFERENCES `policies`(`id`) ON UPDATE no action ON DELETE no action
+);
+
 CREATE TABLE `portal_nodes` (
 	`portal_id` text NOT NULL,
 	`agent_id` text NOT NULL,
 	`end` text NOT NULL,
 	`wanted` integer NOT NULL,
 	`stated_version` integer NOT NULL,
+	`stated_policy` integer,
 	`identifier` text,
 	PRIMARY KEY(`portal_id`, `agent_id`),
 	FOREIGN KEY (`portal_id`) REFERENCES `portals`(`id`) ON UPDATE no action ON DELETE no action
@@ -535,6 +567,7 @@ CREATE TABLE `portals` (
 	`target` text NOT NULL,
 	`connect_timeout_ms` integer NOT NULL,
 	`connections_max` integer NOT NULL,
+	`policy_id` text,
 	`created_at` integer NOT NULL,
 	`created_by` text NOT NULL,
 	`updated_at` integer NOT NULL,
@@ -545,3 +578,4 @@ CREATE TABLE `portals` (
 
 CREATE UNIQUE INDEX `portals_by_name` ON `portals` (`customer_id`,`name`) WHERE deleted_at IS NULL;
 CREATE INDEX `portals_by_customer` ON `portals` (`customer_id`,`id`);
+CREATE INDEX `portals_by_policy` ON `portals` (`policy_id`);

@@ -163,6 +163,8 @@ const customerScopes: Principal["scopes"] = [
   "plugins:write",
   "portals:read",
   "portals:write",
+  "policies:read",
+  "policies:write",
   "agents:read",
   "commands:write",
 ];

@@ -53,7 +53,7 @@ const make = () =>
 
 /** As `takeDesired` leaves it, then applied. */
 async function want(number: number, ...plugins: DesiredPlugin[]) {
-  await store.items.want(number, plugins);
+  await store.items.want(number, { plugins, portals: [], policies: [] });
   await reconciler.apply(number);
 }
 
@@ -145,7 +145,7 @@ describe("desired state", () => {
   });
 
   test("a restart in the middle goes on with the newest", async () => {
-    await store.items.want(1, [plugin("erp", 1)]);
+    await store.items.want(1, { plugins: [plugin("erp", 1)], portals: [], policies: [] });
     await reconciler.resume(1);
     expect(runner.running().get("erp")?.version).toBe(1);
     expect((await store.items.all())[0]?.state).toBe("applied");

@@ -9,7 +9,6 @@ import type { DesiredPortal } from "#lib/session";
 import { DrivenClock } from "#support/driven-clock";
 import { type LinkPair, linkPair } from "#support/link-pair";
 import { serveTcp, type TestServer } from "#support/tcp-peers";
-import { namedNodesMayOpen } from "../../../agent/portals/may-open.ts";
 import { PortalHost } from "../../../agent/portals/portal-host.ts";
 import { makeSiteGuard } from "../../../agent/site/site-guard.ts";
 
@@ -28,8 +27,7 @@ beforeEach(async () => {
     clock: systemClock,
     log: silentLog,
     site: makeSiteGuard(() => ({ allow, directories: [] })),
-    mayOpen: namedNodesMayOpen,
-    customerId: () => customer,
+    node: () => ({ identifier: pair.nexus.own.identity.identifier, attributes: { customer_id: customer } }),
     peers: () => ({
       to: () => {
         throw new TypeError("an outlet opens nothing");

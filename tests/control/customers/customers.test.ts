@@ -32,6 +32,7 @@ describe("licences", () => {
       "customer_id",
       "agent_id",
       "gateway_id",
+      "identifier",
       "Role",
       "CUSTOMER_ID",
       "tier",
