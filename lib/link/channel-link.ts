@@ -157,7 +157,7 @@ export class ChannelLink implements Link {
     if (message[0] !== messageKind.relay || message.length <= relayHeaderBytes)
       throw new RangeError("not a relay message");
     this.#relayed ??= new RelayOutbox({
-      room: () => this.#mux.roomBeside,
+      room: (bytes) => this.#mux.roomBeside(bytes),
       send: (one) => this.#sendBeside(one),
     });
     this.#relayed.send(message, lent);

@@ -14,8 +14,8 @@ interface Queue {
 }
 
 export interface RelayOutboxOptions {
-  /** Whether the path takes one more now; `drain` is called when it may again. */
-  room(): boolean;
+  /** Whether the path takes a message of so many bytes now; `drain` is called when it may again. */
+  room(bytes: number): boolean;
   /** Sends one message, which is sent or copied before this returns. */
   send(message: Bytes): void;
 }
@@ -40,7 +40,7 @@ export class RelayOutbox {
 
   /** Sends or queues; `lent`: the bytes are used again once this returns. Fault `limited`: the pair is to be closed. */
   send(message: Bytes, lent: boolean): void {
-    if (this.#queues.size === 0 && this.#options.room()) {
+    if (this.#queues.size === 0 && this.#options.room(message.length)) {
       this.#options.send(message);
       return;
     }
@@ -60,13 +60,13 @@ export class RelayOutbox {
 
   /** Sends what waits, as far as the path has room. */
   drain(): void {
-    while (this.#queues.size > 0 && this.#options.room()) {
-      const [first] = this.#queues;
-      if (first === undefined) return;
+    for (let [first] = this.#queues; first !== undefined; [first] = this.#queues) {
       const [id, queue] = first;
-      const message = queue.messages[queue.next++];
+      const message = queue.messages[queue.next];
+      if (message !== undefined && !this.#options.room(message.length)) return;
       this.#queues.delete(id); // and behind the others, if there is more
       if (message === undefined) continue;
+      queue.next++;
       const cost = message.length + relayMessageCostBytes;
       this.#bytes -= cost;
       queue.bytes -= cost;

@@ -38,6 +38,8 @@ const ratesKept = 8;
 const roundTripsKept = 128;
 const pingsMax = 16;
 const lateTickMs = 1_000;
+/** What is sent beside the channel queues for so much less than `unackedQueueMs`. */
+const besideSpareMs = 10;
 
 /**
  * What is under way to the peer, and whether the path is alive (DESIGN §8). A ping carries a number, its pong the
@@ -64,6 +66,7 @@ export class Flight {
   #shortestMs = Number.POSITIVE_INFINITY;
   #rates: number[] = [];
   #windowBytes = unackedBytesMin;
+  #spareBytes = 0;
   #roundTrips: number[] = [];
   #cancel: Cancel | undefined;
   #wakeMs = Number.POSITIVE_INFINITY;
@@ -136,9 +139,12 @@ export class Flight {
     }
   }
 
-  /** Whether more may follow beside the channel now: one message may go past the budget, since it can't be cut. */
-  get roomBeside(): boolean {
-    if (this.budgetBytes > 0) return true;
+  /**
+   * Whether a message of `bytes`, which can't be cut, may follow beside the channel now; one larger than the budget goes alone. A part
+   * of the budget (`besideSpareMs`) is left to the channel's own data.
+   */
+  roomBeside(bytes: number): boolean {
+    if (this.budgetBytes - this.#spareBytes >= bytes || this.sentBytes === this.#ackedBytes) return true;
     this.heldBack();
     return false;
   }
@@ -193,6 +199,7 @@ export class Flight {
     if (this.#rates.length > ratesKept) this.#rates.shift();
     const window = Math.max(...this.#rates) * (this.#shortestMs + unackedQueueMs);
     this.#windowBytes = Math.floor(Math.min(unackedBytesMax, Math.max(knownUnackedBytesMin, window)));
+    this.#spareBytes = Math.min(Math.floor(Math.max(...this.#rates) * besideSpareMs), this.#windowBytes / 4);
   }
 
   #arm(atMs: number): void {

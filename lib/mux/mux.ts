@@ -123,11 +123,11 @@ export class Mux {
   }
 
   /**
-   * Whether a message beside the channel may go now: those share the path with the records, so they share what may be under way,
+   * Whether a message of `bytes` beside the channel may go now: those share the path with the records, so they share what may be under way,
    * and a ping never queues behind them for long (DESIGN §8). `wake` tells when it may again.
    */
-  get roomBeside(): boolean {
-    const room = this.#flight.roomBeside;
+  roomBeside(bytes: number): boolean {
+    const room = this.#flight.roomBeside(bytes);
     if (!room && this.#flight.pingDue) this.#events.wake();
     return room;
   }
