@@ -97,7 +97,7 @@ export const portalPathLengthMax = 100;
 
 // Policies: what is evaluated at every stream that another node opens
 /** One for each portal of a node. */
-export const policiesPerAgentMax = portalsPerAgentMax;
+export const policiesPerAgentMax = 64;
 export const policyRulesMax = 16;
 /** Characters of all rules of a policy: those of a node's 64 policies make half of its desired state. */
 export const policyLengthMax = 8 * KiB;
