@@ -2,11 +2,11 @@ import { readFileSync } from "node:fs";
 import { webSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
 import type { VerifiedIdentity } from "#lib/identity";
-import { type Link, openLink, subprotocol } from "#lib/link";
+import { type Link, openLink, relayHeaderBytes, subprotocol, writeRelayHeader } from "#lib/link";
 import { silentLog } from "#lib/log";
 import { systemClock, systemRandom } from "#lib/runtime";
 import { authorizationBinding, headerKeys, makeAuthorization } from "#lib/statement";
-import { connectWebSocket } from "#lib/wire";
+import { connectWebSocket, RelayedWire } from "#lib/wire";
 import { openStore, type Store } from "../../agent/store/open-store.ts";
 import { CorrectedClock } from "../../agent/tunnel/corrected-clock.ts";
 import { Trust } from "../../agent/tunnel/trust.ts";
@@ -82,6 +82,38 @@ export class TakenStore implements AsyncDisposable {
   /** A session that may send data. */
   async session(): Promise<FakeSession> {
     return await FakeSession.begin(await this.link(), (welcome) => this.#store.cloud.keepSlot(0, welcome));
+  }
+
+  /** A channel to another node over a session's relay, past whatever the site's own portals would open. Fault with the code of a refusal. */
+  async channel({ control, link }: FakeSession, to: string): Promise<Link> {
+    const { keys, credential, authority } = this.#trust;
+    const binding = systemRandom(16);
+    await control.send({ type: "relay-open", request: 1, to, offered: [subprotocol], binding });
+    let answer = await control.next();
+    while (answer.type !== "relay-opened" && answer.type !== "relay-refused") answer = await control.next();
+    if (answer.type === "relay-refused") throw new Fault("forbidden", answer.code);
+    const id = answer.relay;
+    const wire = new RelayedWire({
+      headerBytes: relayHeaderBytes,
+      send(message) {
+        writeRelayHeader(message, id);
+        link.sendRelay(message);
+      },
+      queuedBytes: () => link.relayQueuedBytes(id),
+      close: () => undefined,
+    });
+    link.onRelay((message) => wire.took(message.subarray(relayHeaderBytes)));
+    void link.closed.then((fault) => wire.lost(fault));
+    const initiator = keys.identity.identifier;
+    return await openLink(wire, {
+      suite,
+      clock: this.#clock,
+      random: systemRandom,
+      terms: { purpose: "e2e", offered: [subprotocol], chosen: subprotocol, initiator, responder: to, binding },
+      keys,
+      credential: credential.jws,
+      authority,
+    });
   }
 
   /** What a WebSocket of this agent's must show to be let in, once. */

@@ -229,6 +229,18 @@ describe("a policy", () => {
   });
 });
 
+test("the README's policy is one", async () => {
+  const readme = await Bun.file(new URL("../../../README.md", import.meta.url)).text();
+  const [, text = ""] = /<!-- policy:begin -->\s*```json\n(.*?)```/s.exec(readme) ?? [];
+  const { rules } = JSON.parse(text);
+  const { status, json } = await create("readme", rules);
+  expect(status).toBe(201);
+  const attributes = { role: "edge", customer_id: "cus_acme", zone: "north" };
+  const node = { attributes };
+  const question = { policyId: json.id, subject: { attributes }, resource: { customerId: "cus_acme", node } };
+  expect((await call("POST", "/policies/test", question)).json).toMatchObject({ allowed: true, rule: "same zone" });
+});
+
 describe("POST /policies/test", () => {
   const ask = async (question: object) => (await call("POST", "/policies/test", question)).json;
   const resource = { customerId: "cus_acme" };
