@@ -66,12 +66,13 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
 
   starting.use(keepReading(siteFile, parts.clock, log.child("site")));
   const site = makeSiteGuard(() => siteFile.list);
+  const siteFetch = makeSiteFetch(site, (url) => network.wayTo(url));
   const plugins = new RunningPlugins({
     clock,
     random,
     log: log.child("plugins"),
     site,
-    fetch: makeSiteFetch(site, (url) => network.wayTo(url)),
+    fetch: siteFetch,
     lanes: store.lanes,
     testConnectors: config.testConnectors,
     onChange: () => tunnel.lanesChanged(),
@@ -84,6 +85,8 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
       identifier: trust.keys.identity.identifier,
       attributes: trust.credential.claims?.attrs ?? {}, // of nobody's then, and nobody may
     }),
+    fetch: siteFetch,
+    wayTo: (url) => network.wayTo(url),
     peers: () => peers,
   });
   const peers: PeerChannels = new PeerChannels({

@@ -88,7 +88,7 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
   const pusher = makePusher(pushDeps);
   const states = makeDesiredStates({
     ...deps,
-    portalsOf: (agentId) => desiredPortalsOf(db, agentId),
+    portalsOf: (agentId) => desiredPortalsOf(deps, agentId),
     policiesOf: (agentId) => desiredPoliciesOf(db, agentId),
   });
   const portalStates = makePortalStates({ db, log, states });

@@ -1,25 +1,18 @@
-import type { Clock } from "#lib/clock";
 import { asFault, type Fault, type FaultCode } from "#lib/fault";
 import type { MuxStream, VerifiedPeer } from "#lib/link";
-import type { Log } from "#lib/log";
-import type { PolicySubject } from "#lib/policy";
 import { readOpening } from "#lib/portal";
 import type { DesiredInlet, DesiredPolicy, DesiredPortal, DesiredReport } from "#lib/session";
 import type { PeerChannels } from "../peers/peer-channels.ts";
-import type { SiteGuard } from "../site/site-guard.ts";
-import { Inlet } from "./inlet.ts";
-import { Outlet } from "./outlet.ts";
+import { HttpInlet } from "./http-inlet.ts";
+import { Inlet, type InletParts, type RunningInlet } from "./inlet.ts";
+import { Outlet, type OutletParts } from "./outlet.ts";
 import { Policies } from "./policies.ts";
+import { RateLimits } from "./rate-limits.ts";
 
 /** Streams whose opening is being read. */
 const unreadMax = 256;
 
-export interface PortalHostParts {
-  readonly clock: Clock;
-  readonly log: Log;
-  readonly site: SiteGuard;
-  /** This node, as its own credential says. */
-  readonly node: () => PolicySubject;
+export interface PortalHostParts extends Omit<OutletParts, "rates"> {
   readonly peers: () => Pick<PeerChannels, "to" | "portalsChanged">;
 }
 
@@ -42,14 +35,16 @@ export interface PortalStatus {
 export class PortalHost implements Disposable {
   readonly #parts: PortalHostParts;
   #wanted: readonly DesiredPortal[] = [];
-  readonly #inlets = new Map<string, Inlet>();
+  readonly #inlets = new Map<string, RunningInlet>();
   readonly #outlets = new Map<string, Outlet>();
   readonly #failures = new Map<string, Fault>();
   readonly #policies = new Policies();
+  readonly #outletParts: OutletParts;
   #unread = 0;
 
   constructor(parts: PortalHostParts) {
     this.#parts = parts;
+    this.#outletParts = { ...parts, rates: new RateLimits(parts.clock) };
   }
 
   /** Whether a portal that is switched on joins this node to another. */
@@ -105,7 +100,7 @@ export class PortalHost implements Disposable {
     }
     const outlet = this.#outlets.get(read.opening.portal);
     if (outlet === undefined) stream.reset("not_found");
-    else await outlet.serve(stream, peer, read.rest);
+    else await outlet.serve(stream, peer, read.opening, read.rest);
   }
 
   /** Why a stream that a node opened before may not go on (PROTOCOL §9); what policy would not let open now is reset. */
@@ -152,12 +147,11 @@ export class PortalHost implements Disposable {
   }
 
   async #run(portal: DesiredPortal): Promise<void> {
-    const { clock, log, site, node, peers } = this.#parts;
     if (portal.end === "outlet") {
       const running = this.#outlets.get(portal.id);
       try {
         const policy = this.#policies.of(portal.policy);
-        if (running === undefined) this.#outlets.set(portal.id, new Outlet(portal, policy, { clock, log, site, node }));
+        if (running === undefined) this.#outlets.set(portal.id, new Outlet(portal, policy, this.#outletParts));
         else running.update(portal, policy);
       } catch (error) {
         // No last good form here: it might let in whom the policy is meant to keep out.
@@ -173,22 +167,22 @@ export class PortalHost implements Disposable {
       return;
     }
     // The one before goes on until its successor listens: the last good form is kept where that fails.
-    const inlet = await Inlet.start(portal, {
-      clock,
-      log,
-      site,
-      peers: { to: (identifier) => peers().to(identifier) },
-    });
+    const inlet = await startInlet(portal, this.#inletParts());
     running?.close();
     this.#inlets.set(portal.id, inlet);
   }
 
-  #stop<Part extends Inlet | Outlet>(parts: Map<string, Part>, id: string, part: Part): void {
+  #inletParts(): InletParts {
+    const { clock, log, site, peers } = this.#parts;
+    return { clock, log, site, peers: { to: (identifier) => peers().to(identifier) } };
+  }
+
+  #stop<Part extends RunningInlet | Outlet>(parts: Map<string, Part>, id: string, part: Part): void {
     parts.delete(id);
     part.close();
   }
 
-  #running(id: string): Inlet | Outlet | undefined {
+  #running(id: string): RunningInlet | Outlet | undefined {
     return this.#inlets.get(id) ?? this.#outlets.get(id);
   }
 
@@ -202,7 +196,11 @@ export class PortalHost implements Disposable {
   }
 }
 
-function samePlace({ listen: a }: DesiredInlet, { listen: b }: DesiredInlet): boolean {
+const startInlet = (desired: DesiredInlet, parts: InletParts): Promise<RunningInlet> =>
+  desired.protocol === "http" ? HttpInlet.start(desired, parts) : Inlet.start(desired, parts);
+
+function samePlace({ listen: a, protocol }: DesiredInlet, { listen: b, protocol: other }: DesiredInlet): boolean {
+  if (protocol !== other) return false;
   if ("unix" in a || "unix" in b) return "unix" in a && "unix" in b && a.unix === b.unix;
   return a.host === b.host && a.port === b.port;
 }

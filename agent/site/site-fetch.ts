@@ -6,13 +6,16 @@ export interface SiteRequest {
   readonly url: URL;
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: Uint8Array<ArrayBuffer>;
+  /** Bytes, or a stream made for each try; undefined from the function: something of it was read, so there is no other try. */
+  readonly body?: Uint8Array<ArrayBuffer> | (() => ReadableStream<Uint8Array<ArrayBuffer>> | undefined);
   readonly signal: AbortSignal;
   /**
    * Whether the connection of an earlier call may be used again. Not for what must not be sent twice: the far end may be closing
    * it at that moment, and then nobody knows whether the request was read. Default true.
    */
   readonly keepAlive?: boolean;
+  /** Whether the body of the answer comes as it was sent, still compressed, and may be silent for as long as it likes. Default false. */
+  readonly asSent?: boolean;
 }
 
 /** Calls a system that the site's list allows. Redirects are never followed: they would lead past the list. */
@@ -25,6 +28,8 @@ export type SiteWay = (url: URL) => { readonly proxy?: string; readonly tls?: { 
 interface RuntimeRequestInit extends RequestInit {
   readonly tls?: { readonly ca?: string[]; readonly serverName?: string };
   readonly proxy?: string | false;
+  readonly decompress?: boolean;
+  readonly timeout?: false;
 }
 
 /** The runtime's codes of a request that was surely not sent: no address, no connection, no TLS that could be trusted. */
@@ -37,7 +42,7 @@ const notSent =
  * after something may have been sent (both: detail `reason`). Rejects with the signal's reason when that aborts.
  */
 export function makeSiteFetch(guard: SiteGuard, wayTo: SiteWay): SiteFetch {
-  return async ({ url, method, headers, body, signal, keepAlive = true }) => {
+  return async ({ url, method, headers, body, signal, keepAlive = true, asSent = false }) => {
     const port = url.port === "" ? (url.protocol === "https:" ? 443 : 80) : Number(url.port);
     const { proxy, tls } = wayTo(url);
     const targets =
@@ -49,6 +54,8 @@ export function makeSiteFetch(guard: SiteGuard, wayTo: SiteWay): SiteFetch {
       signal.throwIfAborted();
       const pinned = new URL(url);
       pinned.hostname = target.includes(":") ? `[${target}]` : target;
+      const sent = typeof body === "function" ? body() : body;
+      if (body !== undefined && sent === undefined) break;
       const init: RuntimeRequestInit = {
         method,
         headers: { ...headers, host: url.host },
@@ -56,7 +63,8 @@ export function makeSiteFetch(guard: SiteGuard, wayTo: SiteWay): SiteFetch {
         signal,
         keepalive: keepAlive,
         proxy: proxy ?? false, // never one that the runtime finds by itself
-        ...(body === undefined ? {} : { body }),
+        ...(sent === undefined ? {} : { body: sent }),
+        ...(asSent ? { decompress: false, timeout: false } : {}),
         tls: { serverName: url.hostname.replace(/^\[|\]$/g, ""), ...tls },
       };
       try {

@@ -84,10 +84,14 @@ export function portalsOfAgent(db: Db, agentId: string): Promise<{ portal: Porta
     .orderBy(portals.name);
 }
 
-/** Identifiers of the agents at one end of a portal, of those that have one and are not revoked. */
-export async function identifiersAt(db: Db, portalId: string, end: PortalNodeRow["end"]): Promise<string[]> {
+/** The agents at one end of a portal, of those that have an identifier and are not revoked. */
+export async function nodesAt(
+  db: Db,
+  portalId: string,
+  end: PortalNodeRow["end"],
+): Promise<{ agentId: string; identifier: string }[]> {
   const rows = await db.query
-    .select({ identifier: agents.identifier })
+    .select({ agentId: agents.id, identifier: agents.identifier })
     .from(portalNodes)
     .innerJoin(agents, eq(agents.id, portalNodes.agentId))
     .where(
@@ -99,7 +103,7 @@ export async function identifiersAt(db: Db, portalId: string, end: PortalNodeRow
       ),
     )
     .orderBy(agents.id);
-  return rows.flatMap(({ identifier }) => identifier ?? []);
+  return rows.flatMap(({ agentId, identifier }) => (identifier === null ? [] : [{ agentId, identifier }]));
 }
 
 export interface StaleNode {

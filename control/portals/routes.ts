@@ -4,9 +4,11 @@ import {
   numberSchema,
   portalListenSchema,
   portalModes,
+  portalProtocols,
   portalTargetSchema,
   relayAnswerSchema,
   relayRequestSchema,
+  secretMask,
   timeSchema,
 } from "#lib/session";
 import { customerToList } from "../access/principal.ts";
@@ -39,7 +41,7 @@ import {
   type PortalDeps,
   relayTo,
 } from "./service.ts";
-import { portalEnds, portalProtocols } from "./tables.ts";
+import { portalEnds, type StoredHttp } from "./tables.ts";
 
 const nodeSchema = z.object({
   agentId: nameSchema,
@@ -71,6 +73,15 @@ const portalSchema = z
     outlet: z.object({ agentIds: z.array(nameSchema), target: portalTargetSchema, connectTimeoutMs: z.int() }),
     connectionsMax: z.int(),
     policyId: nameSchema.nullable(),
+    http: z
+      .object({
+        hosts: z.array(z.string()),
+        headers: z.record(z.string(), z.string()).meta({ description: "Every value masked: they are write-only." }),
+        tls: z.boolean(),
+        answerTimeoutMs: z.int(),
+      })
+      .optional(),
+    proxyProtocol: z.boolean(),
     createdAt: timeSchema,
     createdBy: z.string(),
     updatedAt: timeSchema,
@@ -187,7 +198,7 @@ export function portalNexusRoutes(deps: SessionDeps) {
 }
 
 async function show(db: Db, { row, nodes }: Portal): Promise<z.infer<typeof portalSchema>> {
-  const { listen, target, connectTimeoutMs, deletedAt: _deleted, ...shown } = row;
+  const { listen, target, connectTimeoutMs, deletedAt: _deleted, headers: _sealed, http, ...shown } = row;
   const at = (end: (typeof portalEnds)[number]) =>
     nodes.filter((node) => node.end === end).map(({ agentId }) => agentId);
   const shownNodes = nodes.map(async ({ agentId, end }) => {
@@ -210,8 +221,18 @@ async function show(db: Db, { row, nodes }: Portal): Promise<z.infer<typeof port
   });
   return {
     ...shown,
+    ...(http === null ? {} : { http: shownHttp(http) }),
     inlet: { agentId: at("inlet")[0] ?? "", listen },
     outlet: { agentIds: at("outlet"), target, connectTimeoutMs },
     nodes: await Promise.all(shownNodes),
+  };
+}
+
+function shownHttp({ hosts, headerNames, tls, answerTimeoutMs }: StoredHttp) {
+  return {
+    hosts: [...hosts],
+    headers: Object.fromEntries(headerNames.map((name) => [name, secretMask])),
+    tls,
+    answerTimeoutMs,
   };
 }

@@ -1,9 +1,34 @@
 import { z } from "zod";
 import { Fault } from "#lib/fault";
-import { portalConnectionsMax, portalNodesMax } from "#lib/limits";
-import { type DesiredPortal, nameSchema, portalListenSchema, portalModes, portalTargetSchema } from "#lib/session";
+import { httpAddedValueLengthMax, portalConnectionsMax, portalNodesMax } from "#lib/limits";
+import {
+  type DesiredPortal,
+  nameSchema,
+  outletHttpSchema,
+  portalHostsSchema,
+  portalListenSchema,
+  portalModes,
+  portalProtocols,
+  portalTargetSchema,
+  secretMask,
+} from "#lib/session";
 import type { PortalRow } from "./repo.ts";
-import { portalProtocols } from "./tables.ts";
+
+/** What a portal that carries HTTP says beside that. */
+const wantedHttpSchema = z.strictObject({
+  hosts: portalHostsSchema.default([]).meta({
+    description:
+      "Host names under which the inlet may be called; none: `localhost` and the address that it listens on.",
+  }),
+  headers: z
+    .record(z.string().max(64), z.string().max(httpAddedValueLengthMax))
+    .default({})
+    .meta({
+      description: `Added to every request, in place of the client's. Write-only: \`${secretMask}\` keeps the value that is stored.`,
+    }),
+  tls: outletHttpSchema.shape.tls.default(false).meta({ description: "Whether the service speaks TLS." }),
+  answerTimeoutMs: outletHttpSchema.shape.answerTimeoutMs.default(60_000),
+});
 
 /** What a caller says of a portal. */
 export const wantedPortalSchema = z.strictObject({
@@ -33,19 +58,27 @@ export const wantedPortalSchema = z.strictObject({
     .min(1)
     .max(portalConnectionsMax)
     .default(256)
-    .meta({ description: "Open at a time at one node." }),
+    .meta({ description: "Connections, or requests, open at a time at one node." }),
+  http: wantedHttpSchema.optional().meta({ description: "Of a portal that carries HTTP." }),
+  proxyProtocol: z
+    .boolean()
+    .default(false)
+    .meta({ description: "TCP: a PROXY protocol v2 header tells the service whose connection it is." }),
   policyId: nameSchema.nullable().default(null).meta({
     description:
       "Decides who may open it, in place of the list of its nodes. Null: the nodes that it names, and nobody else.",
   }),
 });
 
+export type WantedHttp = z.infer<typeof wantedHttpSchema>;
 export type WantedPortal = z.infer<typeof wantedPortalSchema>;
 
 /** Fault `invalid` at the field for what is no portal: a mode that is not offered, a node joined to itself. */
-export function checkPortal({ mode, inlet, outlet }: WantedPortal): void {
+export function checkPortal({ mode, inlet, outlet, protocol, http, proxyProtocol }: WantedPortal): void {
   const wrong: Record<string, string> = {};
   if (mode !== "e2e") wrong.mode = "not offered yet: only e2e";
+  if (protocol !== "http" && http !== undefined) wrong.http = "is for portals that carry HTTP";
+  if (protocol === "http" && proxyProtocol) wrong.proxyProtocol = "is for TCP: the service finds X-Forwarded-For";
   for (const [index, agentId] of outlet.agentIds.entries()) {
     if (agentId === inlet.agentId) wrong[`outlet.agentIds.${index}`] = "is the inlet's own node";
     else if (outlet.agentIds.indexOf(agentId) !== index) wrong[`outlet.agentIds.${index}`] = "named twice";
@@ -57,12 +90,33 @@ export function checkPortal({ mode, inlet, outlet }: WantedPortal): void {
 export function desiredPortal(
   row: PortalRow,
   end: DesiredPortal["end"],
-  nodes: readonly string[],
+  others: readonly { readonly agentId: string; readonly identifier: string }[],
+  headers: Readonly<Record<string, string>>,
 ): DesiredPortal | undefined {
-  const { id, name, version, enabled, mode, protocol, connectionsMax, listen, target, connectTimeoutMs, policyId } =
-    row;
+  const {
+    id,
+    name,
+    version,
+    enabled,
+    mode,
+    protocol,
+    connectionsMax,
+    listen,
+    target,
+    connectTimeoutMs,
+    proxyProtocol,
+    policyId,
+  } = row;
   if (mode !== "e2e") return undefined;
-  const common = { id, name, version, enabled, mode, protocol, connectionsMax, nodes: [...nodes] };
-  if (end === "inlet") return { end, ...common, listen };
-  return { end, ...common, target, connectTimeoutMs, ...(policyId === null ? {} : { policy: policyId }) };
+  const common = { id, name, version, enabled, mode, protocol, connectionsMax };
+  const nodes = others.map(({ identifier }) => identifier);
+  const { hosts = [], tls = false, answerTimeoutMs = 60_000 } = row.http ?? {};
+  if (end === "outlet") {
+    const http = protocol === "http" ? { http: { tls, answerTimeoutMs } } : {};
+    const policy = policyId === null ? {} : { policy: policyId };
+    return { end, ...common, nodes, target, connectTimeoutMs, proxyProtocol, ...policy, ...http };
+  }
+  const agentIds = others.map(({ agentId }) => agentId);
+  const http = protocol === "http" ? { http: { hosts: [...hosts], headers: { ...headers } } } : {};
+  return { end, ...common, nodes, agentIds, listen, ...http };
 }

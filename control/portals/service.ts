@@ -6,10 +6,11 @@ import { type AgentRow, agentById } from "../agents/index.ts";
 import { type Keep, keepNothing, type SliceDeps } from "../api/index.ts";
 import { type Db, expecting, isDuplicate, isUnmet } from "../db/index.ts";
 import { demandUsable, type PortalFacts, policyIsThere } from "../policies/index.ts";
+import { type AddedHeaders, completeHeaders, openHeaders, sealHeaders } from "./added-headers.ts";
 import {
   dropNodes,
-  identifiersAt,
   insertPortal,
+  nodesAt,
   nodesOf,
   type PortalNodeRow,
   type PortalRow,
@@ -19,11 +20,11 @@ import {
   reachable,
   updatePortal,
 } from "./repo.ts";
-import { checkPortal, desiredPortal, type WantedPortal } from "./rules.ts";
+import { checkPortal, desiredPortal, type WantedHttp, type WantedPortal } from "./rules.ts";
 import type { PortalStates } from "./states.ts";
-import { portals } from "./tables.ts";
+import { portals, type StoredHttp } from "./tables.ts";
 
-export interface PortalDeps extends Pick<SliceDeps, "db" | "audit" | "clock" | "newId"> {
+export interface PortalDeps extends Pick<SliceDeps, "db" | "audit" | "clock" | "newId" | "seals"> {
   readonly states: PortalStates;
 }
 
@@ -51,7 +52,8 @@ export async function createPortal(
   demandCustomer(by, customerId);
   const nodes = await nodesFor(deps.db, customerId, wanted);
   const created = { createdAt: deps.clock.now(), createdBy: actorOf(by) };
-  const row = rowOf(deps, by, { id: deps.newId("prt"), customerId, version: 1, ...created }, wanted);
+  const headers = completeHeaders(wanted.http?.headers ?? {}, {}, false);
+  const row = await rowOf(deps, by, { id: deps.newId("prt"), customerId, version: 1, ...created }, wanted, headers);
   const portal = { row, nodes: nodeRows(row, nodes) };
   await orTaken(
     deps.audit.record(
@@ -77,7 +79,12 @@ export async function changePortal(
   const { id, customerId, createdAt, createdBy } = former;
   const nodes = await nodesFor(deps.db, customerId, wanted);
   const version = at.version ?? former.version;
-  const row = rowOf(deps, by, { id, customerId, version: version + 1, createdAt, createdBy }, wanted);
+  const headers = completeHeaders(
+    wanted.http?.headers ?? {},
+    await openHeaders(deps.seals, former),
+    leadsElsewhere(await findPortal(deps, by, at.id), wanted),
+  );
+  const row = await rowOf(deps, by, { id, customerId, version: version + 1, createdAt, createdBy }, wanted, headers);
   const portal = { row, nodes: nodeRows(row, nodes) };
   const kept = nodes.map(({ agent }) => agent.id);
   await orChanged(
@@ -102,7 +109,8 @@ export async function deletePortal(
   const { row: former } = await findPortal(deps, by, at.id);
   const version = at.version ?? former.version;
   const now = deps.clock.now();
-  const row = { ...former, version: version + 1, updatedAt: now, updatedBy: actorOf(by), deletedAt: now };
+  const ended = { headers: null, updatedAt: now, updatedBy: actorOf(by), deletedAt: now };
+  const row = { ...former, version: version + 1, ...ended };
   await orChanged(
     deps.audit.record(
       eventOf(by, "portal.deleted", row),
@@ -114,12 +122,15 @@ export async function deletePortal(
 }
 
 /** The ends of portals that an agent runs, for its desired state. */
-export async function desiredPortalsOf(db: Db, agentId: string): Promise<DesiredPortal[]> {
+export async function desiredPortalsOf(
+  { db, seals }: Pick<SliceDeps, "db" | "seals">,
+  agentId: string,
+): Promise<DesiredPortal[]> {
   const ends = await portalsOfAgent(db, agentId);
   const desired = await Promise.all(
     ends.map(async ({ portal, node }) => {
-      const others = await identifiersAt(db, portal.id, node.end === "inlet" ? "outlet" : "inlet");
-      return desiredPortal(portal, node.end, others);
+      const others = await nodesAt(db, portal.id, node.end === "inlet" ? "outlet" : "inlet");
+      return desiredPortal(portal, node.end, others, node.end === "inlet" ? await openHeaders(seals, portal) : {});
     }),
   );
   return desired.flatMap((portal) => portal ?? []);
@@ -129,7 +140,8 @@ export async function desiredPortalsOf(db: Db, agentId: string): Promise<Desired
 export async function portalFacts(db: Db, by: Principal, portalId: string): Promise<PortalFacts> {
   const { row, nodes } = await findPortal({ db }, by, portalId);
   const { id: portal, name, protocol: kind, target, policyId, customerId } = row;
-  const resource = { portal, name, kind, target, nodes: await identifiersAt(db, portalId, "inlet") };
+  const inlets = await nodesAt(db, portalId, "inlet");
+  const resource = { portal, name, kind, target, nodes: inlets.map(({ identifier }) => identifier) };
   const outletAgentIds = nodes.filter(({ end }) => end === "outlet").map(({ agentId }) => agentId);
   return { policyId, customerId, resource, outletAgentIds };
 }
@@ -169,15 +181,37 @@ async function nodesFor(db: Db, customerId: string, wanted: WantedPortal): Promi
   return nodes;
 }
 
-function rowOf(
+async function rowOf(
   deps: PortalDeps,
   by: Principal,
   fixed: Pick<PortalRow, "id" | "customerId" | "version" | "createdAt" | "createdBy">,
-  { inlet, outlet, ...wanted }: WantedPortal,
-): PortalRow {
+  { inlet, outlet, http, ...wanted }: WantedPortal,
+  headers: AddedHeaders,
+): Promise<PortalRow> {
   const { target, connectTimeoutMs } = outlet;
   const updated = { updatedAt: deps.clock.now(), updatedBy: actorOf(by), deletedAt: null };
-  return { ...fixed, ...wanted, listen: inlet.listen, target, connectTimeoutMs, ...updated };
+  const sealed = await sealHeaders(deps.seals, fixed, headers);
+  const carried = { http: storedHttp(http, Object.keys(headers)), headers: sealed };
+  return { ...fixed, ...wanted, ...carried, listen: inlet.listen, target, connectTimeoutMs, ...updated };
+}
+
+function storedHttp(http: WantedHttp | undefined, headerNames: readonly string[]): StoredHttp | null {
+  if (http === undefined) return null;
+  const { hosts, tls, answerTimeoutMs } = http;
+  return { hosts, headerNames, tls, answerTimeoutMs };
+}
+
+/** Else whoever may configure, and may not read, could have a stored value sent to a service of theirs. */
+function leadsElsewhere({ row, nodes }: Portal, { outlet, http, protocol }: WantedPortal): boolean {
+  const { host, port } = row.target;
+  const former = nodes.filter(({ end }) => end === "outlet").map(({ agentId }) => agentId);
+  return (
+    protocol !== row.protocol ||
+    host !== outlet.target.host ||
+    port !== outlet.target.port ||
+    (row.http?.tls ?? false) !== (http?.tls ?? false) ||
+    outlet.agentIds.some((agentId) => !former.includes(agentId))
+  );
 }
 
 function nodeRows({ id }: PortalRow, nodes: readonly WantedNode[]): PortalNodeRow[] {

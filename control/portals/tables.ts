@@ -1,11 +1,19 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
-import { type PortalListen, type PortalTarget, portalModes } from "#lib/session";
+import { type PortalListen, type PortalTarget, portalModes, portalProtocols } from "#lib/session";
 import { customers } from "../customers/tables.ts";
-import { json, time } from "../db/index.ts";
+import { json, sealed, time } from "../db/index.ts";
 
-export const portalProtocols = ["tcp"] as const;
 export const portalEnds = ["inlet", "outlet"] as const;
+
+/** What is open of a portal's HTTP: all but the headers that the inlet adds. */
+export interface StoredHttp {
+  readonly hosts: readonly string[];
+  /** Names of the headers that the inlet adds; their values are sealed. */
+  readonly headerNames: readonly string[];
+  readonly tls: boolean;
+  readonly answerTimeoutMs: number;
+}
 
 /** An inlet at one node joined to an outlet at others. */
 export const portals = sqliteTable(
@@ -26,6 +34,11 @@ export const portals = sqliteTable(
     connectionsMax: integer("connections_max").notNull(),
     /** Decides who may open it; null = the nodes that it names. */
     policyId: text("policy_id"),
+    /** Null for TCP. */
+    http: json<StoredHttp>(),
+    /** Headers that the inlet adds, values included, for this version; null = none. */
+    headers: sealed(),
+    proxyProtocol: integer("proxy_protocol", { mode: "boolean" }).notNull(),
     createdAt: time("created_at").notNull(),
     createdBy: text("created_by").notNull(),
     updatedAt: time("updated_at").notNull(),

@@ -94,6 +94,28 @@ export const portalHeardTimeoutMs = 1_500;
 export const portalUnsentBytesMax = 256 * KiB;
 /** `sun_path` holds 104 bytes on macOS. */
 export const portalPathLengthMax = 100;
+/** Stream opens and HTTP requests a minute of a node whose credential names no `rate_limit_rpm`: what a licence has by default. */
+export const rateLimitRpmDefault = 600;
+
+// Portals that carry HTTP
+/** Head of one request or answer as it travels: four times what the inlet's server takes (16 KiB), for names that repeat. */
+export const httpHeadBytesMax = 64 * KiB;
+export const httpHeadersMax = 200;
+/** Path and query of a request. */
+export const httpTargetLengthMax = 8 * KiB;
+/** A head that has not come whole after this ends its exchange. */
+export const httpHeadTimeoutMs = 10_000;
+/** A body of a length that is known and at most this travels in one piece, with its head. */
+export const httpSmallBodyBytesMax = 64 * KiB;
+/** What is left of a request's body is taken for this long after the answer is complete. */
+export const httpLingerMs = 5_000;
+/** Headers that an inlet adds, characters of one value, and host names that it answers to. */
+export const httpAddedHeadersMax = 16;
+export const httpAddedValueLengthMax = 2_048;
+export const httpHostsMax = 16;
+/** One WebSocket message through a portal, and what may wait for a socket before its peer is not read any more. */
+export const socketMessageBytesMax = 4 * MiB;
+export const socketQueuedBytesMax = 1 * MiB;
 
 // Policies: what is evaluated at every stream that another node opens
 /** One for each portal of a node. */

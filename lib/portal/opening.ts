@@ -1,13 +1,18 @@
 import { z } from "zod";
-import { type Bytes, concat, decodeCbor, encodeCbor } from "#lib/bytes";
+import { type Bytes, type CborValue, concat, decodeCbor, encodeCbor } from "#lib/bytes";
 import type { Clock } from "#lib/clock";
 import { Fault } from "#lib/fault";
 import { portalOpeningBytesMax, portalOpeningTimeoutMs } from "#lib/limits";
 import type { MuxStream } from "#lib/link";
 
+const endSchema = z.strictObject({ host: z.string().min(2).max(64), port: z.int().min(0).max(65_535) });
+
 const openingSchema = z.strictObject({
   /** Id of the portal. */
   portal: z.string().min(1).max(64),
+  /** Whose connection it is, as the inlet says, and where it was taken: for a service that wants to know. */
+  from: endSchema.optional(),
+  to: endSchema.optional(),
 });
 
 /** What an inlet says at the beginning of a stream: 2-byte length and deterministic CBOR. All else on the stream is the connection's. */
@@ -22,7 +27,7 @@ export const portalAnswer = {
 } as const;
 
 export function encodeOpening(opening: PortalOpening): Bytes {
-  const body = encodeCbor(opening);
+  const body = encodeCbor(opening as CborValue);
   return concat(new Uint8Array([body.length >> 8, body.length & 0xff]), body);
 }
 

@@ -1,7 +1,14 @@
 /** Portals as they stand in a node's desired state (PROTOCOL §9): an inlet here, or an outlet, and the nodes at the other end. */
 
 import { z } from "zod";
-import { portalConnectionsMax, portalNodesMax, portalPathLengthMax } from "#lib/limits";
+import {
+  httpAddedHeadersMax,
+  httpAddedValueLengthMax,
+  httpHostsMax,
+  portalConnectionsMax,
+  portalNodesMax,
+  portalPathLengthMax,
+} from "#lib/limits";
 import { identifierSchema, nameSchema, numberSchema } from "./fields.ts";
 
 /** `e2e`: readable at the two nodes alone. `terminated`: ends in Nexus. `tls`: to a configured address, for migration. */
@@ -30,6 +37,51 @@ export const portalListenSchema = z.union([
 /** The service behind an outlet. */
 export const portalTargetSchema = z.strictObject({ host: hostSchema, port: portSchema });
 
+/** What a portal carries: bytes of a connection, or HTTP requests, each judged by its method and path. */
+export const portalProtocols = ["tcp", "http"] as const;
+
+/** Host names under which an inlet may be called, with a port where it is not the one it listens on. */
+export const portalHostsSchema = z
+  .array(
+    z
+      .string()
+      .regex(/^(?:[A-Za-z0-9.-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?$/, "a host name, with a port if need be"),
+  )
+  .max(httpHostsMax);
+
+/** Names of fields that nobody may set: they are the connection's own, or say who asks. */
+const ownFields =
+  /^(?:connection|content-length|expect|forwarded|host|keep-alive|proxy-.*|sec-websocket-.*|te|trailer|transfer-encoding|upgrade|x-forwarded-.*)$/;
+
+/** Headers that an inlet adds to every request (a licence key): secrets. Names in lower case. */
+export const portalHeadersSchema = z
+  .record(
+    z
+      .string()
+      .regex(/^[a-z0-9!#$%&'*+.^_`|~-]{1,64}$/, "a header's name in lower case")
+      .refine((name) => !ownFields.test(name), "can't be set"),
+    z
+      .string()
+      .max(httpAddedValueLengthMax)
+      .regex(/^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/, "a header's value: visible ASCII"),
+  )
+  .refine((headers) => Object.keys(headers).length <= httpAddedHeadersMax, `at most ${httpAddedHeadersMax}`);
+
+/** HTTP as an inlet takes it. */
+export const inletHttpSchema = z.strictObject({
+  /** None: `localhost` and the address that it listens on. */
+  hosts: portalHostsSchema,
+  headers: portalHeadersSchema,
+});
+
+/** HTTP as an outlet makes it. */
+export const outletHttpSchema = z.strictObject({
+  /** Whether the service speaks TLS. */
+  tls: z.boolean(),
+  /** How long the service may take until its answer begins. */
+  answerTimeoutMs: z.int().min(1_000).max(3_600_000),
+});
+
 const common = {
   /** Id of the portal: the same at both ends, and what a stream to it names. */
   id: nameSchema,
@@ -39,7 +91,7 @@ const common = {
   enabled: z.boolean(),
   /** Others are refused until they exist: nothing falls back by itself. */
   mode: z.literal("e2e"),
-  protocol: z.literal("tcp"),
+  protocol: z.enum(portalProtocols),
   connectionsMax: z.int().min(1).max(portalConnectionsMax),
 };
 
@@ -51,6 +103,10 @@ export const desiredPortalSchema = z.discriminatedUnion("end", [
     listen: portalListenSchema,
     /** Nodes whose outlet it may use, as identifiers; none while none is enrolled. */
     nodes: z.array(identifierSchema).max(portalNodesMax),
+    /** The same nodes as people name them: their agents' ids. */
+    agentIds: z.array(nameSchema).max(portalNodesMax).default([]),
+    /** Of a portal that carries HTTP. */
+    http: inletHttpSchema.optional(),
   }),
   z.strictObject({
     end: z.literal("outlet"),
@@ -61,6 +117,10 @@ export const desiredPortalSchema = z.discriminatedUnion("end", [
     nodes: z.array(identifierSchema).max(portalNodesMax),
     /** Id of the policy that decides who may open it, one of the same desired state. */
     policy: nameSchema.optional(),
+    /** Of a portal that carries HTTP. */
+    http: outletHttpSchema.optional(),
+    /** Whether the service is told whose connection it is, by a PROXY protocol v2 header. For TCP only. */
+    proxyProtocol: z.boolean().default(false),
   }),
 ]);
 

@@ -1,6 +1,8 @@
-import type { Server } from "bun";
+import { chmodSync } from "node:fs";
+import type { Server, ServerWebSocket } from "bun";
 import { Fault } from "#lib/fault";
 import { wireBufferedBytesMax, wireMessageBytesMax } from "#lib/limits";
+import { removeDeadSocket } from "../network/dead-socket.ts";
 import { BunSocket, type ServerSocket, type SocketData } from "./server-socket.ts";
 
 /** The connection that a request came on. Hono gets it as `c.env`. */
@@ -22,6 +24,8 @@ export interface HttpServerOptions {
   readonly host: string;
   /** 0 = any free one. */
   readonly port: number;
+  /** Path of a Unix socket (0600) to listen on instead. */
+  readonly unix?: string;
   /** Answers a request. What it throws becomes a bare 500 and goes to `onError`. */
   fetch(request: Request, connection: HttpConnection): Response | Promise<Response>;
   /** Certificate chain and private key, PEM texts. */
@@ -32,6 +36,8 @@ export interface HttpServerOptions {
   readonly idleTimeoutMs?: number;
   /** WebSocket messages larger than this close their socket. Default `wireMessageBytesMax`. */
   readonly messageBytesMax?: number;
+  /** Whether WebSockets that never speak are kept by pings; else they end after 120 s. Default false. */
+  readonly keepSocketsOpen?: boolean;
   /** How long requests under way may take to finish when the server is disposed, ms. Default 10,000. */
   readonly drainMs?: number;
   readonly onError?: (error: unknown) => void;
@@ -85,15 +91,13 @@ export function serveHttp(options: HttpServerOptions): HttpServer {
 function listen(options: HttpServerOptions): Server<SocketData> {
   const internal = () => new Response(null, { status: 500 });
   try {
-    return Bun.serve<SocketData>({
-      hostname: options.host,
-      port: options.port,
+    const { unix } = options;
+    if (unix !== undefined) removeDeadSocket(unix);
+    const handlers = {
       development: false,
-      reusePort: false, // on by default with the line above (measured): another process would get half of the connections
       ...(options.tls === undefined ? {} : { tls: options.tls }),
       maxRequestBodySize: options.bodyBytesMax ?? 16 * mebibyte,
-      idleTimeout: Math.ceil((options.idleTimeoutMs ?? 30_000) / 1_000),
-      async fetch(request, server) {
+      async fetch(request: Request, server: Server<SocketData>) {
         const data: SocketData = { socket: undefined };
         try {
           const response = await options.fetch(request, connectionOf(request, server, data));
@@ -103,7 +107,7 @@ function listen(options: HttpServerOptions): Server<SocketData> {
           return internal();
         }
       },
-      error(error) {
+      error(error: Error) {
         options.onError?.(error);
         return internal();
       },
@@ -115,17 +119,32 @@ function listen(options: HttpServerOptions): Server<SocketData> {
         closeOnBackpressureLimit: false,
         // The tunnel's own heartbeat is far quicker; this is for what never speaks.
         idleTimeout: 120,
-        sendPings: false,
-        open(socket) {
+        sendPings: options.keepSocketsOpen ?? false,
+        open(socket: ServerWebSocket<SocketData>) {
           socket.binaryType = "uint8array";
           socket.data.socket = new BunSocket(socket);
         },
-        message: (socket, message) => socket.data.socket?.took(ownBytes(message)),
-        close: (socket, code, reason) => socket.data.socket?.ended(code, reason),
+        message: (socket: ServerWebSocket<SocketData>, message: string | Uint8Array) =>
+          socket.data.socket?.took(ownBytes(message)),
+        drain: (socket: ServerWebSocket<SocketData>) => socket.data.socket?.drained(),
+        close: (socket: ServerWebSocket<SocketData>, code: number, reason: string) =>
+          socket.data.socket?.ended(code, reason),
       },
+    };
+    if (unix !== undefined) {
+      const server = Bun.serve<SocketData>({ ...handlers, unix });
+      chmodSync(unix, 0o600);
+      return server;
+    }
+    return Bun.serve<SocketData>({
+      ...handlers,
+      hostname: options.host,
+      port: options.port,
+      reusePort: false, // on by default while `development` is off (measured): another process would get half of the connections
+      idleTimeout: Math.ceil((options.idleTimeoutMs ?? 30_000) / 1_000),
     });
   } catch (cause) {
-    throw new Fault("config", `cannot listen on ${options.host} port ${options.port}`, { cause });
+    throw new Fault("config", `cannot listen on ${options.unix ?? `${options.host} port ${options.port}`}`, { cause });
   }
 }
 

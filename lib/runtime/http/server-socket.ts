@@ -7,14 +7,21 @@ export interface ServerSocketReceiver {
   message(message: Uint8Array<ArrayBuffer> | string): void;
   /** The socket is gone (RFC 6455 §7.1.5, §7.1.6). */
   close(code: number, reason: string): void;
+  /** What was queued has left. */
+  drained?(): void;
 }
 
 /** A server's side of one upgraded WebSocket: what `serverWire` of lib/wire takes. */
 export interface ServerSocket {
   /** Bytes sent; -1 when queued behind back-pressure; 0 when dropped: it must never be passed over (DESIGN §8). */
   send(message: Uint8Array<ArrayBuffer>): number;
+  /** The same for a text. */
+  sendText(message: string): number;
   /** Bytes queued in this process. */
   bufferedAmount(): number;
+  /** Reads nothing more of it until `resume`; messages that were read already still come. */
+  pause(): void;
+  resume(): void;
   close(code: number, reason: string): void;
   /** Names the receiver, once; what came before is held here, at most `wireEarlyBytesMax`, else the socket is closed (1008). */
   receive(receiver: ServerSocketReceiver): void;
@@ -41,6 +48,18 @@ export class BunSocket implements ServerSocket {
     return this.#closed === undefined ? this.#socket.sendBinary(message) : 0;
   }
 
+  sendText(message: string): number {
+    return this.#closed === undefined ? this.#socket.sendText(message) : 0;
+  }
+
+  pause(): void {
+    if (this.#closed === undefined) this.#socket.pause();
+  }
+
+  resume(): void {
+    if (this.#closed === undefined) this.#socket.resume();
+  }
+
   bufferedAmount(): number {
     return this.#closed === undefined ? this.#socket.getBufferedAmount() : 0;
   }
@@ -65,6 +84,11 @@ export class BunSocket implements ServerSocket {
     this.#earlyBytes += message.length;
     if (this.#earlyBytes > wireEarlyBytesMax) this.close(1008, "too much too early");
     else this.#early.push(message);
+  }
+
+  /** From Bun: what was queued has left. */
+  drained(): void {
+    this.#receiver?.drained?.();
   }
 
   /** From Bun: the socket is gone. */

@@ -1,6 +1,7 @@
-import { chmodSync, lstatSync, rmSync } from "node:fs";
+import { chmodSync } from "node:fs";
 import type { Socket, TCPSocketListener, UnixSocketListener } from "bun";
 import { Fault } from "#lib/fault";
+import { removeDeadSocket } from "./dead-socket.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -20,6 +21,8 @@ export interface TcpReceiver {
 export interface TcpSocket {
   /** Address and port of the far end; empty and 0 for a Unix socket. */
   readonly remote: { readonly host: string; readonly port: number };
+  /** The same of the near end. */
+  readonly local: { readonly host: string; readonly port: number };
   /** Names the receiver, once: reading begins. */
   receive(receiver: TcpReceiver): void;
   pause(): void;
@@ -133,6 +136,7 @@ const nobody: TcpReceiver = {
 
 class BunTcpSocket implements TcpSocket {
   readonly remote: TcpSocket["remote"];
+  readonly local: TcpSocket["local"];
   readonly #socket: Socket<SocketState>;
   #receiver: TcpReceiver | undefined;
   /** What the system did not take yet, in order. */
@@ -145,6 +149,7 @@ class BunTcpSocket implements TcpSocket {
   constructor(socket: Socket<SocketState>) {
     this.#socket = socket;
     this.remote = { host: socket.remoteAddress ?? "", port: socket.remotePort ?? 0 };
+    this.local = { host: socket.localAddress ?? "", port: socket.localPort ?? 0 };
     socket.setNoDelay?.(true);
     socket.setKeepAlive?.(true, 60_000);
     socket.pause(); // until somebody receives
@@ -240,12 +245,6 @@ function listenerOf(
   port: number,
 ): TcpListener {
   return { port, [Symbol.dispose]: () => listener.stop(false) };
-}
-
-/** A socket file that a process which was killed left behind; nothing else is ever removed. */
-function removeDeadSocket(path: string): void {
-  const facts = lstatSync(path, { throwIfNoEntry: false });
-  if (facts?.isSocket()) rmSync(path);
 }
 
 function reasonOf(error: unknown): string {

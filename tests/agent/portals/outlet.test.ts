@@ -10,6 +10,7 @@ import { DrivenClock } from "#support/driven-clock";
 import { type LinkPair, linkPair } from "#support/link-pair";
 import { serveTcp, type TestServer } from "#support/tcp-peers";
 import { PortalHost } from "../../../agent/portals/portal-host.ts";
+import { makeSiteFetch } from "../../../agent/site/site-fetch.ts";
 import { makeSiteGuard } from "../../../agent/site/site-guard.ts";
 
 const customer = "acme";
@@ -23,10 +24,13 @@ beforeEach(async () => {
   pair = await linkPair({ clock: new DrivenClock() });
   echo = serveTcp();
   allow = [`127.0.0.1:${echo.port}`];
+  const site = makeSiteGuard(() => ({ allow, directories: [] }));
   host = new PortalHost({
     clock: systemClock,
     log: silentLog,
-    site: makeSiteGuard(() => ({ allow, directories: [] })),
+    site,
+    fetch: makeSiteFetch(site, () => ({})),
+    wayTo: () => ({}),
     node: () => ({ identifier: pair.nexus.own.identity.identifier, attributes: { customer_id: customer } }),
     peers: () => ({
       to: () => {
@@ -46,6 +50,7 @@ beforeEach(async () => {
     connectionsMax: 2,
     target: { host: "127.0.0.1", port: echo.port },
     connectTimeoutMs: 1_000,
+    proxyProtocol: false,
     nodes: [pair.edge.own.identity.identifier],
   };
   await host.apply([portal]);

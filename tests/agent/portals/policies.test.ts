@@ -11,6 +11,7 @@ import { eventually } from "#support/eventually";
 import { type MuxPair, muxPair } from "#support/mux-pair";
 import { serveTcp, type TestServer } from "#support/tcp-peers";
 import { PortalHost } from "../../../agent/portals/portal-host.ts";
+import { makeSiteFetch } from "../../../agent/site/site-fetch.ts";
 import { makeSiteGuard } from "../../../agent/site/site-guard.ts";
 
 setDefaultTimeout(30_000);
@@ -27,10 +28,13 @@ beforeEach(() => {
   pair = muxPair(new DrivenClock());
   service = serveTcp();
   node = own;
+  const site = makeSiteGuard(() => ({ allow: [`127.0.0.1:${service.port}`], directories: [] }));
   host = new PortalHost({
     clock: systemClock,
     log: silentLog,
-    site: makeSiteGuard(() => ({ allow: [`127.0.0.1:${service.port}`], directories: [] })),
+    site,
+    fetch: makeSiteFetch(site, () => ({})),
+    wayTo: () => ({}),
     node: () => ({ identifier: identifier("b"), attributes: node }),
     peers: () => ({
       to: () => {
@@ -56,6 +60,7 @@ const portal = (id: string, policy?: string, nodes: string[] = []): DesiredPorta
   connectionsMax: 8,
   target: { host: "127.0.0.1", port: service.port },
   connectTimeoutMs: 1_000,
+  proxyProtocol: false,
   nodes,
   ...(policy === undefined ? {} : { policy }),
 });
