@@ -242,6 +242,8 @@ if (unackedBytesMax > wireBufferedBytesMax / 2)
   throw new RangeError("what is unacknowledged must fit the wire's queue");
 if (unackedBytesMax > relayQueueBytesMax)
   throw new RangeError("what a node may have under way must fit what Nexus holds of a pair");
+if (policiesPerAgentMax < portalsPerAgentMax)
+  throw new RangeError("each portal of a node may name a policy of its own");
 if (policiesPerAgentMax * policyLengthMax > statementBytesMax / 2)
   throw new RangeError("a node's policies must leave half of its desired state to the rest");
 if (streamCreditBytes > linkCreditMax) throw new RangeError("one stream must fit its link's credit");
