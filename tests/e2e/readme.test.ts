@@ -41,10 +41,13 @@ describe("README", () => {
     expect(Bun.version).toBe(pinned);
   });
 
-  test("the demo's command is one that runs", async () => {
-    expect(commandsOf("demo")).toEqual([`${bun} run demo`]);
-    const child = Bun.spawn([process.execPath, "tests/demo/main.ts", "--help"], { cwd: root, stdout: "pipe" });
-    expect(await new Response(child.stdout).text()).toContain("bun run demo [--once] [--nats]");
+  test.each([
+    ["demo", "demo", "tests/demo/main.ts"],
+    ["demo-portal", "demo:portal", "tests/demo/portal/main.ts"],
+  ])("the command of %s is one that runs", async (section, script, file) => {
+    expect(commandsOf(section)).toEqual([`${bun} run ${script}`]);
+    const child = Bun.spawn([process.execPath, file, "--help"], { cwd: root, stdout: "pipe" });
+    expect(await new Response(child.stdout).text()).toContain(`bun run ${script} [--once] [--nats]`);
     expect(await child.exited).toBe(0);
   });
 

@@ -3,6 +3,7 @@ import { mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { eventually } from "#support/eventually";
+import { memoryIsReadable, searchMemory } from "#support/memory-search";
 import { searchArguments, searchFiles } from "#support/secret-search";
 
 setDefaultTimeout(30_000);
@@ -38,6 +39,30 @@ test("arguments of a process are searched", async () => {
     expect(
       await eventually("its arguments are its own", () => searchArguments([child.pid], [secret]).length || undefined),
     ).toBe(1);
+  } finally {
+    child.kill();
+    await child.exited;
+  }
+});
+
+test.skipIf(!memoryIsReadable)("the memory of a process is searched", async () => {
+  const child = Bun.spawn(
+    [
+      process.execPath,
+      "-e",
+      "globalThis.kept = await Bun.stdin.text(); console.log('has it'); setInterval(() => {}, 1_000)",
+    ],
+    {
+      stdin: new Blob([`${"x".repeat(5_000)}${bytes.toString("hex")}`]),
+      stdout: "pipe",
+    },
+  );
+  try {
+    await child.stdout.getReader().read();
+    const absent = { name: "absent", bytes: crypto.getRandomValues(new Uint8Array(32)) };
+    const { found, searchedBytes } = await searchMemory(child.pid, [secret, absent]);
+    expect(found.map(({ name, spelling }) => ({ name, spelling }))).toEqual([{ name: "marker", spelling: "hex" }]);
+    expect(searchedBytes).toBeGreaterThan(1_000_000);
   } finally {
     child.kill();
     await child.exited;

@@ -12,6 +12,8 @@ export interface ProgramSettings {
   readonly logFile: string;
   /** Written to its standard input at each start; none = closed. */
   readonly input?: string;
+  /** Whom it runs as; default who runs this. */
+  readonly user?: { readonly uid: number; readonly gid: number };
 }
 
 /** One program as a real process: started, watched, killed and started again. */
@@ -48,7 +50,7 @@ export class Program implements AsyncDisposable {
   /** Starts the process; TypeError when it runs already. */
   start(extraEnvironment: Readonly<Record<string, string>> = {}): void {
     if (this.running) throw new TypeError(`${this.settings.name} runs already`);
-    const { command, environment, directory, input } = this.settings;
+    const { command, environment, directory, input, user } = this.settings;
     this.#output = "";
     const child = Bun.spawn([...command], {
       cwd: directory,
@@ -56,6 +58,7 @@ export class Program implements AsyncDisposable {
       stdin: input === undefined ? "ignore" : new Blob([input]),
       stdout: "pipe",
       stderr: "pipe",
+      ...user,
       onExit: () => this.#changed(),
     });
     this.#child = child;

@@ -14,14 +14,15 @@ export interface Found {
   readonly spelling: string;
 }
 
-interface Needle {
+/** One spelling of a value. */
+export interface Needle {
   readonly name: string;
   readonly spelling: string;
   readonly bytes: Buffer;
 }
 
 /** The spellings in which a value leaks in practice: raw, hex, base64 at each of its three alignments, URL-encoded. */
-function needles({ name, bytes }: Wanted): Needle[] {
+export function needles({ name, bytes }: Wanted): Needle[] {
   const raw = Buffer.from(bytes);
   const aligned = [0, 1, 2].flatMap((shift) => {
     const text = Buffer.concat([Buffer.alloc(shift), raw])
