@@ -9,6 +9,7 @@ import { type BrokerConfigWords, writeBrokerConfig } from "./cli/broker-config.t
 import { makeKey } from "./cli/make-key.ts";
 import { fetchOwn } from "./cli/own-origin.ts";
 import { quickstart } from "./cli/quickstart.ts";
+import { rotateAuthority } from "./cli/rotate-authority.ts";
 import { rotateKey } from "./cli/rotate-key.ts";
 import { verifyAudit } from "./cli/verify-audit.ts";
 import { readConfig, variablesText } from "./config.ts";
@@ -57,6 +58,15 @@ program
     const whole = await verifyAudit(options, { config, readText });
     if (!whole) throw new Fault("invalid", "the audit log is not whole");
   });
+
+program
+  .command("authority")
+  .description("the identity that signs credentials and desired states")
+  .command("rotate")
+  .description(
+    "give the authority new keys; Solaris must run. Its identifier stays, and so does everybody's trust in it",
+  )
+  .action(async () => writeOut(await rotateAuthority(config())));
 
 program
   .command("broker-config")

@@ -11,7 +11,13 @@ import { openStores } from "../stores.ts";
 /** A new API key for whoever has this machine's key; in the audit log as made by `key:this-machine`. */
 export async function makeKey(
   config: SolarisConfig,
-  wanted: { readonly name: string; readonly scopes: string; readonly customer?: string },
+  wanted: {
+    readonly name: string;
+    readonly scopes: string;
+    readonly customer?: string;
+    /** Default: it does not run out. */
+    readonly lifeMs?: number;
+  },
 ): Promise<string> {
   const suite = await chooseSuite();
   const scopes = parseOrInvalid(scopeSchema.array().min(1), wanted.scopes.split(","), "scopes");
@@ -26,6 +32,7 @@ export async function makeKey(
     newId: makeNewId(systemClock, systemRandom),
   };
   const self = { keyId: "this-machine", scopes: ["*" as const], customerId: null };
-  const made = { name: wanted.name, scopes, customerId: wanted.customer ?? null, expiresAt: null };
+  const expiresAt = wanted.lifeMs === undefined ? null : systemClock.now() + wanted.lifeMs;
+  const made = { name: wanted.name, scopes, customerId: wanted.customer ?? null, expiresAt };
   return (await createKey(deps, self, made)).key;
 }

@@ -3,11 +3,11 @@ import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/free-port.ts";
 import { needs } from "../support/needs.ts";
 import { Stack } from "../support/stack.ts";
-import { connectTo, serveTcp, type TestConnection, type TestServer } from "../support/tcp-peers.ts";
+import { steadyFlow } from "../support/steady-flow.ts";
+import { connectTo, serveTcp, type TestServer } from "../support/tcp-peers.ts";
 
 const timeoutMs = 120_000;
 setDefaultTimeout(timeoutMs);
-const chunkBytes = 64 * 1_024;
 
 /** Connections that outlive the loss of what they run through: Nexus, a tunnel, a channel. */
 function outlives(broker: "embedded" | "nats", nexusReplicas: number): void {
@@ -40,58 +40,13 @@ function outlives(broker: "embedded" | "nats", nexusReplicas: number): void {
     await stack?.[Symbol.asyncDispose]();
   }, timeoutMs);
 
-  /** Sends numbered chunks until told to stop, and checks that the same come back. */
-  async function flowing(): Promise<{ connection: TestConnection; stop(): Promise<void>; longestPauseMs(): number }> {
-    const connection = await connectTo(port);
-    let sentChunks = 0;
-    let going = true;
-    const chunk = new Uint8Array(chunkBytes);
-    const send = async () => {
-      while (going) {
-        new DataView(chunk.buffer).setUint32(0, sentChunks);
-        await connection.write(chunk.slice());
-        sentChunks++;
-        await Bun.sleep(1); // a steady stream, not a race for the processors
-      }
-      connection.end();
-    };
-    const sending = send();
-    let longest = 0;
-    let [lastBytes, lastMs] = [0, performance.now()];
-    const watch = setInterval(() => {
-      if (connection.receivedBytes === lastBytes) longest = Math.max(longest, performance.now() - lastMs);
-      else [lastBytes, lastMs] = [connection.receivedBytes, performance.now()];
-    }, 5);
-    await eventually("bytes flow", () => connection.receivedBytes > 10 * chunkBytes);
-    return {
-      connection,
-      longestPauseMs: () => longest,
-      async stop() {
-        going = false;
-        await sending;
-        clearInterval(watch);
-        expect(await connection.ended).toBe("fin");
-        const all = Buffer.concat(connection.received);
-        expect(all.length).toBe(sentChunks * chunkBytes);
-        for (let at = 0; at < sentChunks; at++) expect(all.readUInt32BE(at * chunkBytes)).toBe(at);
-      },
-    };
-  }
-
-  async function goesOn({ connection }: { connection: TestConnection }): Promise<void> {
-    const before = connection.receivedBytes;
-    await eventually("bytes flow again", () => connection.receivedBytes > before + 20 * chunkBytes, {
-      timeoutMs: 30_000,
-    });
-  }
-
   test(
     "Nexus is killed and started again: the client notices a pause",
     async () => {
-      const flow = await flowing();
+      const flow = await steadyFlow(port);
       await stack.gateway.kill();
       await stack.startGateway();
-      await goesOn(flow);
+      await flow.goesOn();
       await flow.stop();
       expect(flow.longestPauseMs()).toBeLessThan(30_000);
     },
@@ -102,10 +57,10 @@ function outlives(broker: "embedded" | "nats", nexusReplicas: number): void {
     test(
       "the network is cut again and again",
       async () => {
-        const flow = await flowing();
+        const flow = await steadyFlow(port);
         for (let cuts = 0; cuts < 2; cuts++) {
           stack.network.cut();
-          await goesOn(flow);
+          await flow.goesOn();
         }
         await flow.stop();
       },
