@@ -1,5 +1,5 @@
 import { type Bytes, concat } from "#lib/bytes";
-import { type IpAddress, parseAddress } from "../site/addresses.ts";
+import { type IpAddress, parseAddress } from "#lib/hosts";
 
 /** An end of a connection, as an address and a port. */
 export interface ProxiedEnd {

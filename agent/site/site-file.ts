@@ -1,7 +1,8 @@
 import { fromUtf8 } from "#lib/bytes";
 import { Fault } from "#lib/fault";
+import { checkHostRule } from "#lib/hosts";
 import { atomicWrite, fileFacts, paths, readFileBytes } from "#lib/runtime";
-import { checkHostRule, emptySiteList, type SiteList, siteListSchema } from "./site-list.ts";
+import { emptySiteList, type SiteList, siteListSchema } from "./site-list.ts";
 
 const bytesMax = 256 * 1024;
 

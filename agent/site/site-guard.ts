@@ -1,7 +1,7 @@
 import { Fault } from "#lib/fault";
+import { HostRules, isLoopback, parseAddress } from "#lib/hosts";
 import { isWithin, paths, realPath, resolveHost } from "#lib/runtime";
-import { isLoopback, parseAddress } from "./addresses.ts";
-import { HostRules, type SiteList } from "./site-list.ts";
+import type { SiteList } from "./site-list.ts";
 
 /** Holds every use of the network and of files to the site's own list (PROTOCOL §9). The list is read anew at each use. */
 export interface SiteGuard {

@@ -7,7 +7,7 @@ const root = resolve(import.meta.dir, "../..");
 /** DESIGN §11: a folder of `lib` may import only folders that stand before it, through their doors. */
 const order = [
   ["bytes", "fault", "clock", "limits", "log", "metrics"],
-  ["crypto", "noise", "identity", "statement", "policy"],
+  ["crypto", "noise", "identity", "statement", "policy", "hosts"],
   ["channel", "mux", "delivery", "session"],
   ["runtime", "wire", "kms", "broker"],
   ["link", "portal", "client"],

@@ -3,12 +3,12 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Fault } from "#lib/fault";
+import { HostRules } from "#lib/hosts";
 import { expectFault } from "#support/faults";
 import { needs } from "#support/needs";
 import { makeSiteFetch } from "../../../agent/site/site-fetch.ts";
 import { SiteFile } from "../../../agent/site/site-file.ts";
 import { makeSiteGuard } from "../../../agent/site/site-guard.ts";
-import { HostRules } from "../../../agent/site/site-list.ts";
 
 setDefaultTimeout(30_000);
 
