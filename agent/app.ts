@@ -13,6 +13,7 @@ import type { AgentConfig } from "./config.ts";
 import { Reconciler } from "./desired/reconciler.ts";
 import { takeDesired } from "./desired/take-desired.ts";
 import { giveUpLane } from "./lanes/give-up-lane.ts";
+import { LaneSeals } from "./lanes/lane-seals.ts";
 import { PeerChannels } from "./peers/peer-channels.ts";
 import { PortalHost } from "./portals/portal-host.ts";
 import { RunningPlugins } from "./running/plugin-runner.ts";
@@ -67,6 +68,7 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
   starting.use(keepReading(siteFile, parts.clock, log.child("site")));
   const site = makeSiteGuard(() => siteFile.list);
   const siteFetch = makeSiteFetch(site, (url) => network.wayTo(url));
+  const seals = new LaneSeals({ suite, random, now, trust });
   const plugins = new RunningPlugins({
     clock,
     random,
@@ -74,6 +76,7 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
     site,
     fetch: siteFetch,
     lanes: store.lanes,
+    seals,
     testConnectors: config.testConnectors,
     onChange: () => tunnel.lanesChanged(),
   });
@@ -152,6 +155,7 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
       return openTunnel({ store, suite, random, clock, log, trust, connect, gateway }, slot, signal);
     },
     downLanes: () => plugins.all().map(({ lane }) => lane),
+    sealOf: (lane) => seals.of(lane),
     waiting: (name) => plugins.all().find(({ lane }) => lane.name === name)?.waiting,
     async health() {
       await Promise.all(plugins.all().map((plugin) => plugin.check()));

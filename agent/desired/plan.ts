@@ -26,7 +26,12 @@ export function plan(items: readonly ItemRecord[], running: ReadonlyMap<string, 
 
 /** At a start nothing runs: each enabled item in its last good form where its newest one failed before. */
 export function resumed(item: ItemRecord): DesiredPlugin {
-  return item.state === "failed" && item.running !== null ? item.running : item.wanted;
+  return item.state === "failed" ? (lastGood(item, item.wanted) ?? item.wanted) : item.wanted;
+}
+
+/** The last good form; sealed where the wanted one is: a form that can't run must not open the lane to anyone's messages. */
+export function lastGood({ running }: Pick<ItemRecord, "running">, { seal }: DesiredPlugin): DesiredPlugin | null {
+  return running === null || seal === undefined ? running : { ...running, seal };
 }
 
 function same(a: DesiredPlugin | undefined, b: DesiredPlugin): boolean {

@@ -2,7 +2,7 @@ import { asFault, type Fault } from "#lib/fault";
 import type { Log } from "#lib/log";
 import type { DesiredPlugin, DesiredReport } from "#lib/session";
 import type { ItemRecord, ItemStore } from "../store/item-store.ts";
-import { plan, resumed, type Step } from "./plan.ts";
+import { lastGood, plan, resumed, type Step } from "./plan.ts";
 
 /** Runs plugins by name. */
 export interface PluginRunner {
@@ -74,7 +74,7 @@ export class Reconciler {
       else if (fault === undefined) await items.applied(step.plugin);
       else {
         await items.failed(step.plugin, fault.code, fault.message.slice(0, 500));
-        await this.#fallBack(before.get(step.plugin.name));
+        await this.#fallBack(before.get(step.plugin.name), step.plugin);
       }
     }
     const own = this.#reportOf(number, skipped, await items.all(), removed);
@@ -82,9 +82,9 @@ export class Reconciler {
   }
 
   /** The last good form, where the newest could not be applied. */
-  async #fallBack(item: ItemRecord | undefined): Promise<void> {
-    const good = item?.running;
-    if (good === null || good === undefined || !good.enabled) return;
+  async #fallBack(item: ItemRecord | undefined, wanted: DesiredPlugin): Promise<void> {
+    const good = item === undefined ? null : lastGood(item, wanted);
+    if (good === null || !good.enabled) return;
     const fault = await this.#try({ act: "run", plugin: good });
     if (fault === undefined)
       this.#options.log.warn("kept the last good form", { plugin: good.name, version: good.version });

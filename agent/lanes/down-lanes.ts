@@ -7,6 +7,7 @@ import type { MessageStream } from "#lib/link";
 import type { Log } from "#lib/log";
 import type { DownDown, DownUp } from "#lib/session";
 import { type EntryOrigin, type IncomingEntry, readIncoming, unreadableEntry } from "../store/incoming.ts";
+import { checkIncoming, type LaneIntake } from "../store/intake.ts";
 import type { Lane } from "../store/lane-store.ts";
 
 const reopenRange = { firstMs: 1_000, maxMs: 60_000 };
@@ -21,6 +22,8 @@ export interface DownLanesOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
+  /** What decides which messages a lane takes. Asked anew for every entry: a plugin may become sealed. */
+  readonly sealOf: (lane: Lane) => Promise<LaneIntake>;
 }
 
 /** One lane as it is open on this tunnel. */
@@ -135,7 +138,7 @@ export class DownLanes {
       await this.#untilRoom(open, bytes);
       if (open.closed || last === undefined) return;
       try {
-        await inbox.store(batch);
+        await inbox.store(await this.#checked(open.lane, batch));
       } catch (error) {
         const { code, message } = asFault(error, "database");
         this.#options.log.error("entries can't be stored", { plugin: name, code, reason: message });
@@ -147,6 +150,14 @@ export class DownLanes {
       if (open.opened && !open.closed)
         this.#send({ type: "stored", plugin: name, cursor: { created: last.created, seq: last.seq } });
     }
+  }
+
+  /** Entries without what their lane does not take. */
+  async #checked(lane: Lane, batch: readonly IncomingEntry[]): Promise<IncomingEntry[]> {
+    const { clock, random, sealOf } = this.#options;
+    const intake = await sealOf(lane);
+    const origin = { now: Math.floor(clock.now()), newId: () => hex(random(16)) };
+    return await Promise.all(batch.map((entry) => checkIncoming(entry, intake, origin)));
   }
 
   async #untilRoom({ lane }: OpenLane, bytes: number): Promise<void> {

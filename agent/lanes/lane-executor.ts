@@ -5,13 +5,15 @@ import { deliveryTries } from "#lib/limits";
 import type { Log } from "#lib/log";
 import type { Statement } from "#lib/runtime";
 import type { DesiredPlugin, DownMessage } from "#lib/session";
-import type { Plugin } from "../plugins/plugin.ts";
+import { isSealed } from "#lib/statement";
+import type { DownDelivery, Plugin } from "../plugins/plugin.ts";
 import type { HeldMessage } from "../store/held-messages.ts";
 import type { StoredEntry } from "../store/incoming.ts";
 import type { Lane } from "../store/lane-store.ts";
 import type { EncodedUp } from "../store/up-letters.ts";
 import { makeLetters, type Place } from "./lane-letters.ts";
 import { LaneProgress } from "./lane-progress.ts";
+import type { LaneSeal } from "./lane-seal.ts";
 
 /** Waits between tries while a system is away, and between tries that it refused. */
 const unavailableRange = { firstMs: 1_000, maxMs: 60_000 };
@@ -22,11 +24,15 @@ const callMsMax = 15 * 60_000;
 const stopGraceMs = 5_000;
 /** A lane that never has to wait gives the event loop its turn after this. */
 const turnMs = 4;
+/** Tries to open a sealed message of a plugin that is not: about a minute, in which the state that says so should be here. */
+const openTriesMax = 6;
 
 export interface LaneExecutorOptions {
   readonly lane: Lane;
   readonly plugin: Pick<Plugin, "deliver" | "check" | "repeatable">;
   readonly settings: Pick<DesiredPlugin["lane"], "ageMaxMs" | "onUnknown">;
+  /** Opens what was sealed. */
+  readonly seal: Pick<LaneSeal, "open">;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -153,9 +159,15 @@ export class LaneExecutor implements AsyncDisposable {
       return true;
     }
     if (plugin.repeatable === "last") await this.#progress.flush();
+    const delivery = await this.#opened(message);
+    if (delivery === undefined) return false;
+    if (delivery instanceof Fault) {
+      await this.#dead(message, place, after, delivery, tries);
+      return true;
+    }
     for (let attempt = 0; !this.#stopped; attempt++) {
       if (noted) await this.#progress.write({ calling: true, tries });
-      const judgement = await this.#deliver(message);
+      const judgement = await this.#deliver(delivery);
       if (judgement === undefined) {
         this.#waiting = undefined;
         const settled = { ...after, at: Math.floor(this.#options.clock.now()) };
@@ -164,40 +176,53 @@ export class LaneExecutor implements AsyncDisposable {
         return true;
       }
       if (this.#callAborted && judgement.kind !== "refused") return false; // the note stays
+      const fault = toldOf(message, judgement.fault);
       if (judgement.kind === "unknown" && noted) {
-        await this.#hold({ message, ...place }, after, judgement.fault.message);
+        await this.#hold({ message, ...place }, after, fault.message);
         return true;
       }
       if (judgement.kind === "refused") {
         tries += 1;
         if (tries >= deliveryTries) {
-          await this.#dead(message, place, after, judgement.fault, tries);
+          await this.#dead(message, place, after, fault, tries);
           return true;
         }
         await this.#progress.write({ tries });
-        await this.#wait(`refused: ${judgement.fault.message}`, backOffMs(tries - 1, refusedRange, this.#fraction()));
+        await this.#wait(`refused: ${fault.message}`, backOffMs(tries - 1, refusedRange, this.#fraction()));
         continue;
       }
       if (this.#options.clock.now() - message.time > settings.ageMaxMs) {
-        await this.#dead(message, place, after, judgement.fault, tries);
+        await this.#dead(message, place, after, fault, tries);
         return true;
       }
       if (noted) await this.#progress.write({ tries });
-      await this.#wait(judgement.fault.message, this.#unavailableMs(judgement, attempt));
+      await this.#wait(fault.message, this.#unavailableMs(judgement, attempt));
     }
     return false;
   }
 
+  /** What is handed to the plugin, or why it can't be; undefined when the lane was stopped before. */
+  async #opened(message: DownMessage): Promise<DownDelivery | Fault | undefined> {
+    for (let attempt = 1; !this.#stopped; attempt++) {
+      try {
+        return await this.#options.seal.open(message);
+      } catch (error) {
+        const fault = asFault(error, "internal");
+        if (fault.code !== "unavailable" || attempt >= openTriesMax) return fault;
+        await this.#wait(fault.message, backOffMs(attempt, unavailableRange, this.#fraction()));
+      }
+    }
+    return undefined;
+  }
+
   /** Undefined = applied. A failure that may be the message's own is `refused` once a probe of the system succeeds. */
-  async #deliver(message: DownMessage): Promise<Exclude<Judgement, { kind: "probe" }> | undefined> {
+  async #deliver(delivery: DownDelivery): Promise<Exclude<Judgement, { kind: "probe" }> | undefined> {
     const { plugin, clock } = this.#options;
-    const idempotencyKey = message.replays ?? message.id;
     const call = new AbortController();
     this.#call = call;
     const cancel = clock.after(callMsMax, () => call.abort(new Fault("timeout", "the plugin did not answer")));
     try {
-      const { contentType, body } = message;
-      await plugin.deliver?.({ id: idempotencyKey, contentType, body }, call.signal);
+      await plugin.deliver?.(delivery, call.signal);
       return undefined;
     } catch (error) {
       const judgement = judge(error);
@@ -263,8 +288,13 @@ export class LaneExecutor implements AsyncDisposable {
     const { lane, log } = this.#options;
     // Before the call: if Mercury ends now, it waits for a person again.
     await lane.state.write([lane.held.retry(held.message.id, false)]);
-    for (let [tries, attempt] = [0, 0]; !this.#stopped; attempt++) {
-      const judgement = await this.#deliver(held.message);
+    const delivery = await this.#opened(held.message);
+    if (delivery instanceof Fault) {
+      log.warn("a held message can't be opened", { message: held.message.id, code: delivery.code });
+      return await this.#release(held, "dead");
+    }
+    for (let [tries, attempt] = [0, 0]; delivery !== undefined && !this.#stopped; attempt++) {
+      const judgement = await this.#deliver(delivery);
       if (judgement === undefined) return await this.#release(held, "applied");
       if (judgement.kind === "unknown" || this.#callAborted) {
         log.warn("outcome of a message still unknown", { message: held.message.id });
@@ -272,7 +302,7 @@ export class LaneExecutor implements AsyncDisposable {
       }
       if (judgement.kind === "refused" && ++tries >= deliveryTries) return await this.#release(held, "dead");
       const range = judgement.kind === "refused" ? refusedRange : unavailableRange;
-      await this.#wait(judgement.fault.message, backOffMs(attempt, range, this.#fraction()));
+      await this.#wait(toldOf(held.message, judgement.fault).message, backOffMs(attempt, range, this.#fraction()));
     }
     await lane.state.write([lane.held.retry(held.message.id, true)]); // stopped while the system was away
   }
@@ -319,4 +349,9 @@ export class LaneExecutor implements AsyncDisposable {
     const [high = 0, low = 0] = this.#options.random(2);
     return (high * 256 + low) / 65_536;
   }
+}
+
+/** What may be said of a failed call: a system's answer may quote a sealed message, and letters and states travel in the open. */
+function toldOf(message: DownMessage, fault: Fault): Fault {
+  return isSealed(message) ? new Fault(fault.code, fault.entry.text) : fault;
 }

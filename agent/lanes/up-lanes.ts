@@ -3,9 +3,11 @@ import { type Clock, sleep } from "#lib/clock";
 import { asFault, Fault } from "#lib/fault";
 import type { MessageStream } from "#lib/link";
 import type { Log } from "#lib/log";
-import type { LaneStatus, UpDown, UpUp, UpWatermark } from "#lib/session";
+import { decodeUpEntry, type LaneStatus, type UpDown, type UpUp, type UpWatermark } from "#lib/session";
 import type { Lane, LaneStore } from "../store/lane-store.ts";
 import type { OutboxBatch } from "../store/outbox.ts";
+import { encodeUp } from "../store/up-letters.ts";
+import type { LaneSeal } from "./lane-seal.ts";
 import { laneStatus, StatusTurn } from "./lane-status.ts";
 import { encodeUpEntry } from "./up-entry.ts";
 
@@ -16,6 +18,8 @@ export interface UpLanesOptions {
   readonly lanes: Pick<LaneStore, "all" | "onLane">;
   /** What ingest has stored of each lane, as the session's opening told. */
   readonly watermarks: readonly UpWatermark[];
+  /** What the messages of a lane are as they leave. */
+  readonly sealOf: (lane: Lane) => Promise<Pick<LaneSeal, "required" | "up">>;
   /** Why a lane stands still, if it does. */
   readonly waiting: (lane: string) => string | undefined;
   /** An outbox came from an older copy of the store and was numbered anew. */
@@ -171,7 +175,7 @@ class LanePublisher {
     const generation = batch?.generation ?? outbox.generation;
     const first = batch?.first ?? (await outbox.nextNumber());
     const count = batch?.count ?? 0;
-    const messages: readonly Bytes[] = batch?.body ?? [];
+    const messages = await this.#sealed(batch?.body ?? [], count);
     const body = encodeUpEntry({ plugin: name, generation, first, status, count, messages });
     const { signal } = this.#stop;
     const answered = new Promise<UpDown | undefined>((resolve) => {
@@ -185,6 +189,15 @@ class LanePublisher {
     });
     await stream.send({ type: "publish", plugin: name, generation, first, count, body });
     return await answered;
+  }
+
+  /** Messages as they leave. Those of a sealed plugin are signed anew at every try: by the keys of then, at the time of then. */
+  async #sealed(rows: readonly Bytes[], count: number): Promise<readonly Bytes[]> {
+    const seal = await this.#options.sealOf(this.#lane);
+    if (!seal.required || count === 0) return rows;
+    const place = { plugin: this.#lane.name, generation: 1, first: 1, status: undefined };
+    const { messages } = decodeUpEntry(encodeUpEntry({ ...place, count, messages: rows }));
+    return await Promise.all(messages.map(async (message) => encodeUp(await seal.up(message)).bytes));
   }
 
   async #untilWoken(timeoutMs: number | undefined): Promise<void> {

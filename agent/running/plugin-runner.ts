@@ -1,12 +1,14 @@
 import { Fault } from "#lib/fault";
 import type { DesiredPlugin, PluginHealth } from "#lib/session";
 import type { PluginRunner } from "../desired/reconciler.ts";
+import type { LaneSeals } from "../lanes/lane-seals.ts";
 import type { LaneStore } from "../store/lane-store.ts";
 import type { HostParts } from "./plugin-host.ts";
 import { RunningPlugin } from "./running-plugin.ts";
 
 export interface RunningPluginsOptions extends HostParts {
   readonly lanes: LaneStore;
+  readonly seals: LaneSeals;
   readonly testConnectors: boolean;
   /** A plugin came or went: lanes are to be opened or closed. */
   readonly onChange: () => void;
@@ -41,12 +43,13 @@ export class RunningPlugins implements PluginRunner, AsyncDisposable {
     const { lanes, testConnectors, onChange } = this.#options;
     await this.#end(desired.name);
     const lane = await lanes.lane(desired.name);
+    const seal = await this.#options.seals.set(lane, desired); // also when it then can't start
     const { inboxBytes, outboxBytes } = desired.lane;
     lanes.limit(lane, {
       ...(inboxBytes === undefined ? {} : { inboxBytes }),
       ...(outboxBytes === undefined ? {} : { outboxBytes }),
     });
-    this.#running.set(desired.name, await RunningPlugin.start(desired, lane, this.#options, { testConnectors }));
+    this.#running.set(desired.name, await RunningPlugin.start(desired, lane, seal, this.#options, { testConnectors }));
     onChange();
   }
 

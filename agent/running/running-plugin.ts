@@ -1,6 +1,7 @@
 import { asFault } from "#lib/fault";
 import type { DesiredPlugin, PluginHealth } from "#lib/session";
 import { LaneExecutor } from "../lanes/lane-executor.ts";
+import type { LaneSeal } from "../lanes/lane-seal.ts";
 import { makePlugin } from "../plugins/index.ts";
 import type { Plugin } from "../plugins/plugin.ts";
 import type { Lane } from "../store/lane-store.ts";
@@ -21,7 +22,7 @@ export class RunningPlugin implements AsyncDisposable {
     | undefined;
   #checking: Promise<void> | undefined;
 
-  private constructor(desired: DesiredPlugin, plugin: Plugin, lane: Lane, parts: HostParts) {
+  private constructor(desired: DesiredPlugin, plugin: Plugin, lane: Lane, seal: LaneSeal, parts: HostParts) {
     this.desired = desired;
     this.plugin = plugin;
     this.lane = lane;
@@ -30,6 +31,7 @@ export class RunningPlugin implements AsyncDisposable {
       lane,
       plugin,
       settings: desired.lane,
+      seal,
       clock: parts.clock,
       random: parts.random,
       log: parts.log.child(desired.name),
@@ -40,17 +42,18 @@ export class RunningPlugin implements AsyncDisposable {
   static async start(
     desired: DesiredPlugin,
     lane: Lane,
+    seal: LaneSeal,
     parts: HostParts,
     options: { readonly testConnectors: boolean },
   ): Promise<RunningPlugin> {
-    const plugin = makePlugin(desired.type, desired.config, makePluginHost(parts, lane), options);
+    const plugin = makePlugin(desired.type, desired.config, makePluginHost(parts, lane, seal), options);
     try {
       await plugin.start();
     } catch (error) {
       await plugin[Symbol.asyncDispose]();
       throw error;
     }
-    return new RunningPlugin(desired, plugin, lane, parts);
+    return new RunningPlugin(desired, plugin, lane, seal, parts);
   }
 
   /** Why it stands still, in either direction; undefined while it goes on. */

@@ -1,6 +1,6 @@
 import { positionOf } from "#lib/delivery";
 import type { Database, Statement } from "#lib/runtime";
-import type { Cursor } from "#lib/session";
+import type { Cursor, DownMessage } from "#lib/session";
 import { type IncomingEntry, readStoredMessages, type StoredEntry } from "./incoming.ts";
 import { type LaneRow, laneSpan, numberOf } from "./lane-row.ts";
 import type { Quota } from "./quota.ts";
@@ -125,11 +125,7 @@ export class LaneInbox {
             body,
           ],
         },
-        ...rememberIds(
-          this.#lane,
-          entry.at,
-          messages.flatMap((message) => (message === null ? [] : [message.id])),
-        ),
+        ...byTime(entry, messages).flatMap(([time, ids]) => rememberIds(this.#lane, time, ids)),
         ...appendUp(this.#lane, entry.letters),
       );
       letterBytes += upBytes(entry.letters);
@@ -142,7 +138,7 @@ export class LaneInbox {
       params: [last.created, last.seq, storedPosition, n, this.#lane],
       expect: 1,
     });
-    if (n % 64 < stored.length) set.push(forgetIds(this.#lane, last.at));
+    if (n % 64 < stored.length) set.push(forgetIds(this.#lane, last.forgetBefore ?? last.at));
     await this.#database.write(set);
     this.#outboxQuota.add(this.#lane, letterBytes, letterCount);
     for (const { entry, bytes } of stored) this.#took(entry, bytes);
@@ -228,8 +224,12 @@ export class LaneInbox {
   async #known(entries: readonly IncomingEntry[]): Promise<Set<string>> {
     const known = new Set<string>();
     for (const entry of entries) {
-      const ids = entry.messages.flatMap((message) => (message === null ? [] : [message.id]));
-      for (const id of await seenAmong(this.#database, this.#lane, entry.at, ids)) known.add(id);
+      for (const [time, ids] of byTime(entry, entry.messages)) {
+        for (const id of await seenAmong(this.#database, this.#lane, time, ids)) known.add(id);
+        // A sealed one may have come unsealed before, under the broker's time.
+        if (time === entry.at) continue;
+        for (const id of await seenAmong(this.#database, this.#lane, entry.at, ids)) known.add(id);
+      }
     }
     return known;
   }
@@ -264,4 +264,17 @@ export class LaneInbox {
 
 function entryBytes(entry: StoredEntry): number {
   return entry.messages.reduce((sum, message) => sum + (message?.body.length ?? 0), 0);
+}
+
+/** Ids of these messages by the time that they are remembered under: what was signed, else the broker's. */
+function byTime({ at, signedAt }: IncomingEntry, messages: readonly (DownMessage | null)[]): [number, string[]][] {
+  const times = new Map<number, string[]>();
+  for (const message of messages) {
+    if (message === null) continue;
+    const time = signedAt?.get(message.id) ?? at;
+    const ids = times.get(time);
+    if (ids === undefined) times.set(time, [message.id]);
+    else ids.push(message.id);
+  }
+  return [...times];
 }

@@ -1,8 +1,8 @@
 import { z } from "zod";
 import { type Bytes, decodeCbor, encodeCbor } from "#lib/bytes";
 import { positionOf } from "#lib/delivery";
-import type { FaultCode } from "#lib/fault";
-import { batchMessagesMax, bodyBytesMax } from "#lib/limits";
+import type { Fault, FaultCode } from "#lib/fault";
+import { batchMessagesMax, carriedBodyBytesMax } from "#lib/limits";
 import type { SqlValue } from "#lib/runtime";
 import { type DownMessage, downEntrySchema, downMessageSchema } from "#lib/session";
 import { type EncodedUp, encodeUp } from "./up-letters.ts";
@@ -17,6 +17,10 @@ export interface IncomingEntry {
   /** Its messages by index; null = is none, a letter tells why. */
   readonly messages: readonly (DownMessage | null)[];
   readonly letters: readonly EncodedUp[];
+  /** When sealed messages among them were signed, by id, ms. */
+  readonly signedAt?: ReadonlyMap<string, number>;
+  /** Ids of messages before this may be forgotten, ms; absent: as the broker's time says. */
+  readonly forgetBefore?: number;
 }
 
 /** An entry in the inbox: what is null was skipped (a repeat, or no message). */
@@ -92,6 +96,30 @@ function wholeDead(body: Bytes, origin: EntryOrigin, code: FaultCode): IncomingE
   return { created, seq, at, body, messages: [null], letters: [letter(body, origin, 0, code)] };
 }
 
+/** A dead letter about a message that the lane does not take, whole. */
+export function letterAbout(
+  { id, contentType, body }: DownMessage,
+  origin: Pick<EntryOrigin, "created" | "seq" | "now" | "newId">,
+  index: number,
+  { code, message: reason }: Fault,
+): EncodedUp {
+  return encodeUp(
+    {
+      kind: "dead",
+      id: origin.newId(),
+      time: origin.now,
+      about: id,
+      position: positionOf(origin.seq, index),
+      code,
+      reason: reason.slice(0, 500),
+      tries: 0,
+      ...(contentType === undefined ? {} : { contentType }),
+      body,
+    },
+    origin.created,
+  );
+}
+
 function letter(body: Bytes, origin: EntryOrigin, index: number, code: FaultCode, about?: string): EncodedUp {
   return encodeUp(
     {
@@ -102,7 +130,7 @@ function letter(body: Bytes, origin: EntryOrigin, index: number, code: FaultCode
       position: positionOf(origin.seq, index),
       code,
       tries: 0,
-      body: body.length > bodyBytesMax ? body.slice(0, bodyBytesMax) : body,
+      body: body.length > carriedBodyBytesMax ? body.slice(0, carriedBodyBytesMax) : body,
     },
     origin.created,
   );

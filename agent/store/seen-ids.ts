@@ -8,7 +8,7 @@ import type { Database, Statement } from "#lib/runtime";
  */
 export const seenSpanMs = idempotencyKeyLifeMs + 2 * 3_600_000;
 
-const spanOf = (brokerTime: number) => Math.floor(brokerTime / seenSpanMs);
+const spanOf = (timeMs: number) => Math.floor(timeMs / seenSpanMs);
 
 /** Ids as blobs: 16 bytes where they are 32 hex digits, else their text; told apart by length and a first byte. */
 function idHex(id: string): string {
@@ -16,14 +16,15 @@ function idHex(id: string): string {
   return short === undefined ? `01${hex(utf8(id))}` : hex(short);
 }
 
-/** Which of `ids` were stored before in this lane, `brokerTime` being when the broker took them. */
+/** Which of `ids` were stored before in this lane, `timeMs` being when the broker took them, or their sender signed them. */
 export async function seenAmong(
   database: Database,
   lane: number,
-  brokerTime: number,
+  timeMs: number,
   ids: readonly string[],
 ): Promise<ReadonlySet<string>> {
-  const span = spanOf(brokerTime);
+  if (ids.length === 0) return new Set();
+  const span = spanOf(timeMs);
   const byHex = new Map(ids.map((id) => [idHex(id), id]));
   const rows = await database.values(
     `SELECT j.value FROM json_each(?) j CROSS JOIN seen s
@@ -33,10 +34,10 @@ export async function seenAmong(
   return new Set(rows.flatMap(([found]) => byHex.get(String(found)) ?? []));
 }
 
-/** Statements that remember `ids` and forget what is older than two spans. */
-export function rememberIds(lane: number, brokerTime: number, ids: readonly string[]): Statement[] {
+/** Statements that remember `ids` of this time. */
+export function rememberIds(lane: number, timeMs: number, ids: readonly string[]): Statement[] {
   if (ids.length === 0) return [];
-  const span = spanOf(brokerTime);
+  const span = spanOf(timeMs);
   const sorted = ids.map(idHex).sort(); // near one another in the tree: fewer pages written
   return [
     {
@@ -46,10 +47,10 @@ export function rememberIds(lane: number, brokerTime: number, ids: readonly stri
   ];
 }
 
-/** Forgets ids of spans that nothing can repeat any more; some at a time, so that a commit stays short. */
-export function forgetIds(lane: number, brokerTime: number): Statement {
+/** Forgets ids of spans that nothing of `beforeMs` or later can repeat any more; some at a time, so that a commit stays short. */
+export function forgetIds(lane: number, beforeMs: number): Statement {
   return {
     sql: "DELETE FROM seen WHERE lane = ? AND span < ? AND id IN (SELECT id FROM seen WHERE lane = ? AND span < ? LIMIT 5000)",
-    params: [lane, spanOf(brokerTime) - 1, lane, spanOf(brokerTime) - 1],
+    params: [lane, spanOf(beforeMs) - 1, lane, spanOf(beforeMs) - 1],
   };
 }

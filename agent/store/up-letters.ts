@@ -1,5 +1,5 @@
 import { type Bytes, type CborValue, concat, encodeCbor } from "#lib/bytes";
-import { batchBytes, batchMessagesMax, bodyBytesMax } from "#lib/limits";
+import { batchBytes, batchMessagesMax, carriedBodyBytesMax } from "#lib/limits";
 import type { Statement } from "#lib/runtime";
 import type { UpMessage } from "#lib/session";
 import { laneSpan } from "./lane-row.ts";
@@ -16,7 +16,7 @@ export interface EncodedUp {
 
 /** Deterministic CBOR of one up message. RangeError when its body is larger than any body may be. */
 export function encodeUp(message: UpMessage, created?: string): EncodedUp {
-  if (message.body.length > bodyBytesMax) throw new RangeError("a body past its limit");
+  if (message.body.length > carriedBodyBytesMax) throw new RangeError("a body past its limit");
   const bytes = encodeCbor(definedFields({ ...message, time: Math.floor(message.time) }));
   const { kind, position } = message;
   const isLetter = (kind === "dead" || kind === "unknown") && position !== undefined && created !== undefined;

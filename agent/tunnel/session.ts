@@ -17,6 +17,7 @@ import {
 } from "#lib/session";
 import type { HostFacts } from "#lib/statement";
 import { DownLanes } from "../lanes/down-lanes.ts";
+import type { LaneSeal } from "../lanes/lane-seal.ts";
 import { UpLanes } from "../lanes/up-lanes.ts";
 import type { Lane } from "../store/lane-store.ts";
 import type { Store } from "../store/open-store.ts";
@@ -39,6 +40,8 @@ export interface SessionParts {
   readonly host: HostFacts;
   /** Lanes whose plugins run: they are opened down. */
   readonly downLanes: () => readonly Lane[];
+  /** What the messages of a lane must be. */
+  readonly sealOf: (lane: Lane) => Promise<LaneSeal>;
   /** Why a lane stands still, if it does. */
   readonly waiting: (lane: string) => string | undefined;
   /** Checks every plugin; what they said, and the number of the desired state that runs. */
@@ -122,19 +125,20 @@ export class Session {
 
   /** Opens the data streams: what was on another tunnel must be stopped before. */
   startLanes(): void {
-    const { store, clock, random, log, trust, waiting, warn } = this.#parts;
+    const { store, clock, random, log, trust, waiting, warn, sealOf } = this.#parts;
     const down = messageStream(this.link.open(sessionStreams.down), {
       outgoing: downUpSchema,
       incoming: downDownSchema,
     });
     const up = messageStream(this.link.open(sessionStreams.up), { outgoing: upUpSchema, incoming: upDownSchema });
     const { agentId } = trust.enrollment;
-    this.#down = new DownLanes({ stream: down, agentId, clock, random, log });
+    this.#down = new DownLanes({ stream: down, agentId, clock, random, log, sealOf });
     this.#up = new UpLanes({
       stream: up,
       lanes: store.lanes,
       watermarks: this.#watermarks,
       waiting,
+      sealOf,
       renewed: (lane) => warn("conflict", `lane ${lane}: its outbox comes from an older copy of the store`),
       clock,
       log,

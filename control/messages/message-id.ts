@@ -1,22 +1,8 @@
-import { concat, hex, uint64, utf8 } from "#lib/bytes";
+import { concat, hex, uint64 } from "#lib/bytes";
 import type { Clock, Random } from "#lib/clock";
-import type { CryptoSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
 
 const keyLengthMax = 255;
-
-/** The lane that a message belongs to, by name. */
-export interface LaneName {
-  readonly customerId: string;
-  readonly agentId: string;
-  readonly plugin: string;
-}
-
-/** Id of the message that `key` stands for in its lane: the same key is the same message, for ever (DESIGN §4). 32 hex digits. */
-export async function messageIdOfKey(suite: CryptoSuite, lane: LaneName, key: string): Promise<string> {
-  const text = [lane.customerId, lane.agentId, lane.plugin, key].join("\0");
-  return hex((await suite.sha256(utf8(text))).subarray(0, 16));
-}
 
 /** Id of a message without a key: 48 bits of time, so that new rows lie side by side, and 80 random. 32 hex digits. */
 export function newMessageId(clock: Clock, random: Random): string {

@@ -84,6 +84,7 @@ const rows = {
   displaced: { scope: "passing", retry: true, status: 409, text: "A newer session took this slot." },
   // Delivery
   unknown_plugin: { scope: "peer", retry: false, status: 404, text: "No such plugin." },
+  not_sealed: { scope: "peer", retry: false, status: 422, text: "This plugin takes sealed messages only." },
   wrong_agent: { scope: "peer", retry: false, status: 403, text: "Names another agent." },
   refused: { scope: "caller", retry: false, status: 422, text: "The system refused it." },
   gap: { scope: "peer", retry: false, status: 409, text: "A number is missing." },

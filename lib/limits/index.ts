@@ -164,6 +164,12 @@ export const statementBytesMax = 1 * MiB;
 export const messageStatementBytesMax = 1_420 * KiB;
 /** The largest statement, sealed: 4/3 of it, and 6 KiB for the header. Leaves 148 KiB of a session message. */
 export const sealedBytesMax = 1_900 * KiB;
+/** A message's body as it travels: plain, or sealed around a plain one. */
+export const carriedBodyBytesMax = sealedBytesMax;
+/** Sender identities that one sealed plugin names, beside Solaris; bytes of one chain in a desired state. */
+export const sealedSendersMax = 16;
+/** How often a sealed message may be wrapped for a replay: each makes it 16/9 as large. */
+export const sealedReplaysMax = 4;
 /** Attributes of one credential, and characters of one text in them. */
 export const attributesMax = 64;
 export const attributeLengthMax = 512;
@@ -206,6 +212,12 @@ export const pushWaitingLaneBytesMax = 16 * MiB;
 export const deliveryTries = 5;
 export const laneAgeMaxMs = 7 * 24 * 3_600_000;
 export const idempotencyKeyLifeMs = 24 * 3_600_000;
+/** A sealed message down that was signed longer ago is refused; the ids of those younger are all remembered, whatever time a broker tells. */
+export const sealedDownAgeMaxMs = laneAgeMaxMs;
+/** The same up, where a message is signed when it is sent: what the broker may hold back for a while. */
+export const sealedUpAgeMaxMs = 7 * 24 * 3_600_000;
+/** How long after a node's next key was made Solaris takes messages signed by the one before: those under way meanwhile. */
+export const formerSignerMs = 3_600_000;
 export const inboxBytesMax = 256 * MiB;
 export const outboxBytesMax = 256 * MiB;
 export const statusIntervalMinMs = 100;

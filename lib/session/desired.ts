@@ -3,14 +3,31 @@
 import { z } from "zod";
 import {
   bodyBytesMax,
+  identityChainBytesMax,
   laneAgeMaxMs,
   lanesPerAgentMax,
   policiesPerAgentMax,
   portalsPerAgentMax,
+  sealedSendersMax,
   statementBytesMax,
 } from "#lib/limits";
-import { codeSchema, nameSchema, numberSchema, reasonSchema } from "./fields.ts";
+import { codeSchema, identifierSchema, nameSchema, numberSchema, reasonSchema } from "./fields.ts";
 import { desiredPortalSchema } from "./portals.ts";
+
+/** An identity as a desired state names it: who it must be, and its chain, base64url. */
+const namedIdentitySchema = z.strictObject({
+  identifier: identifierSchema,
+  chain: z.string().max(Math.ceil((identityChainBytesMax * 4) / 3)),
+});
+
+/** Whose messages a sealed plugin takes, and to whom it seals its own (PROTOCOL §8). */
+export const pluginSealSchema = z.strictObject({
+  /** Solaris' identity for messages: may send, and may replay what others have sent. */
+  solaris: namedIdentitySchema,
+  senders: z.array(namedIdentitySchema).max(sealedSendersMax),
+  /** Null: the configured one is gone, and nothing goes up until there is another. */
+  consumer: namedIdentitySchema.nullable(),
+});
 
 /** One configured connector. `config` fits the schema of its `type` (`connectorTypes`), secrets included. */
 export const desiredPluginSchema = z.strictObject({
@@ -20,6 +37,8 @@ export const desiredPluginSchema = z.strictObject({
   version: numberSchema,
   enabled: z.boolean(),
   config: z.record(z.string(), z.unknown()),
+  /** Its messages are sealed, and nothing else is taken; absent = unsealed. */
+  seal: pluginSealSchema.optional(),
   lane: z.strictObject({
     /** Past this age a message is dead even while its system is unavailable. */
     ageMaxMs: z
@@ -109,6 +128,8 @@ export const commandAnswerSchema = z.strictObject({
 
 export type DesiredPolicy = z.infer<typeof desiredPolicySchema>;
 export type DesiredPlugin = z.infer<typeof desiredPluginSchema>;
+export type NamedIdentity = z.infer<typeof namedIdentitySchema>;
+export type PluginSeal = z.infer<typeof pluginSealSchema>;
 export type DesiredState = z.infer<typeof desiredStateSchema>;
 export type DesiredReport = z.infer<typeof desiredReportSchema>;
 export type Command = z.infer<typeof commandSchema>;

@@ -11,6 +11,7 @@ export * from "./desired.ts";
 export * from "./entries.ts";
 export * from "./fields.ts";
 export * from "./lane-streams.ts";
+export * from "./message-id.ts";
 export * from "./nexus-api.ts";
 export * from "./peer-stream.ts";
 export * from "./portals.ts";

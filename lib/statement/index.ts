@@ -57,4 +57,15 @@ export {
 export { type HeaderKeys, headerKeys } from "./header-keys.ts";
 export { type MessageClaims, type MessagePlace, signMessage, verifyMessage } from "./message.ts";
 export { type RevocationClaims, revokedIdentifiers, signRevocation, verifyRevocation } from "./revocation.ts";
+export {
+  isSealed,
+  type MessageContent,
+  type MessageLane,
+  type OpenedMessage,
+  openMessage,
+  readSealedBody,
+  type Sender,
+  sealedContentType,
+  sealMessage,
+} from "./sealed-message.ts";
 export { nodeSigner, type Signer } from "./signer.ts";

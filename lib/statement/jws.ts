@@ -55,7 +55,7 @@ export function readJws(jws: string, form: JwsForm): JwsParts {
   const [header, payloadText, signatureText, ...rest] = jws.split(".", 4);
   if (header === undefined || payloadText === undefined || signatureText === undefined || rest.length > 0)
     throw new Fault(code, "not a compact JWS");
-  const { alg, kid, typ } = readHeader(header, code);
+  const { alg, kid, typ } = readJwsHeader(header, code);
   if (typ !== form.typ) throw new Fault(code, `not a ${form.typ}`);
   if (alg !== form.alg) throw new Fault(code, "signed with another algorithm");
   const [payload, signature] = [fromBase64url(payloadText), fromBase64url(signatureText)];
@@ -64,7 +64,8 @@ export function readJws(jws: string, form: JwsForm): JwsParts {
   return { kid, payload, signed: utf8(`${header}.${payloadText}`), signature };
 }
 
-function readHeader(text: string, code: FaultCode): z.infer<typeof headerSchema> {
+/** The header of a compact JWS. Fault `code` when it is not {alg, kid, typ}. */
+export function readJwsHeader(text: string, code: FaultCode): z.infer<typeof headerSchema> {
   const bytes = text.length > headerLengthMax ? undefined : fromBase64url(text);
   if (bytes === undefined) throw new Fault(code, "the header of a JWS is not base64url, or too long");
   try {

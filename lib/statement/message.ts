@@ -6,7 +6,7 @@ import type { VerifiedIdentity } from "#lib/identity";
 import { bodyBytesMax, messageStatementBytesMax } from "#lib/limits";
 import { checkIssued, checkRecipient, dateClaim, idClaim, identifierClaim, nameClaim } from "./claims.ts";
 import type { Signer } from "./signer.ts";
-import { type Kind, signStatement, verifyStatement } from "./statement.ts";
+import { type Kind, signStatement, verifySignature } from "./statement.ts";
 
 const messageSchema = z.strictObject({
   /** Identifier of the sender. */
@@ -58,21 +58,36 @@ export interface MessagePlace {
   readonly direction: "up" | "down";
 }
 
+/** What a message is verified against. */
+export interface MessageExpectation {
+  readonly sender: VerifiedIdentity;
+  readonly place: MessagePlace;
+  /** ms since 1970. */
+  readonly now: number;
+  /** How long ago it may have been signed. Default: it may be as old as it likes. */
+  readonly ageMaxMs?: number;
+  /** How long after a change was made the one before still counts, by the verifier's clock, whatever the message says. Default 0. */
+  readonly formerMs?: number;
+}
+
 /**
- * The message in `jws`, by the last change of `sender`, for this place. It may be old: what waits has no expiry of its own.
- * Faults: `too_large`, `statement_invalid`, `statement_stale`, `clock`; `wrong_agent` and `unknown_plugin` when it is of another lane.
+ * The message in `jws`, by the last change of `sender`, for this place. Faults: `too_large`, `statement_invalid`, `statement_stale`,
+ * `statement_expired`, `clock`; `wrong_agent` and `unknown_plugin` when it is of another lane.
  */
 export async function verifyMessage(
   suite: CryptoSuite,
   jws: string,
-  { sender, place, now }: { readonly sender: VerifiedIdentity; readonly place: MessagePlace; readonly now: number },
+  { sender, place, now, ageMaxMs = Number.POSITIVE_INFINITY, formerMs = 0 }: MessageExpectation,
 ): Promise<MessageClaims> {
-  const claims = await verifyStatement(suite, kind, jws, sender);
+  const { claims, successor } = await verifySignature(suite, kind, jws, sender);
   if (claims.iss !== sender.identifier) throw new Fault("statement_invalid", "a message that names another sender");
+  if (successor !== undefined && (successor !== sender.last || now >= successor.createdMs + formerMs))
+    throw new Fault("statement_stale", "a message that a superseded key has signed");
   checkRecipient(claims.sub, place.recipient);
   if (claims.direction !== place.direction) throw new Fault("statement_invalid", "a message of the other direction");
   if (claims.agent !== place.agent) throw new Fault("wrong_agent");
   if (claims.plugin !== place.plugin) throw new Fault("unknown_plugin", "a message for another plugin");
   checkIssued(claims.iat, now);
+  if (claims.iat * 1_000 + ageMaxMs <= now) throw new Fault("statement_expired", "a message signed too long ago");
   return claims;
 }

@@ -4,7 +4,7 @@ import type { CryptoSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
 import type { IdentityChange, VerifiedIdentity } from "#lib/identity";
 import { statementBytesMax } from "#lib/limits";
-import { type JwsForm, makeJws, readJws } from "./jws.ts";
+import { type JwsForm, makeJws, readJws, readJwsHeader } from "./jws.ts";
 import type { Signer } from "./signer.ts";
 
 /** One kind of statement: its `typ`, how its claims become bytes and back, its size (PROTOCOL §2). */
@@ -75,6 +75,11 @@ export async function verifySignature<Claims>(
 /** The claims of a statement of this kind, whoever signed it: only to find out what to verify it against. */
 export function readUnverified<Claims>(kind: Kind<Claims>, jws: string): Claims {
   return decodeClaims(kind, readJws(jws, formOf(kind)).payload);
+}
+
+/** 64 hex digits: the change that signed, as the header says. Faults: `statement_invalid`. Nothing is verified. */
+export function statementKid(jws: string): string {
+  return readJwsHeader(jws.slice(0, Math.max(0, jws.indexOf("."))), "statement_invalid").kid;
 }
 
 function formOf({ typ, bytesMax }: Pick<Kind<unknown>, "typ" | "bytesMax">): JwsForm {

@@ -14,6 +14,7 @@ import { encodeUpEntry } from "../../../agent/lanes/up-entry.ts";
 import type { DownDelivery, Plugin } from "../../../agent/plugins/plugin.ts";
 import { readIncoming } from "../../../agent/store/incoming.ts";
 import type { Lane } from "../../../agent/store/lane-store.ts";
+import { unsealed } from "../../support/unsealed.ts";
 
 const stores = new AgentStores();
 let executors: LaneExecutor[] = [];
@@ -62,6 +63,7 @@ async function ups(lane: Lane): Promise<UpMessage[]> {
   ).messages;
 }
 
+const seal = await unsealed("p");
 type Settings = { ageMaxMs: number; onUnknown: "hold" | "retry" };
 function run(
   lane: Lane,
@@ -73,6 +75,7 @@ function run(
     lane,
     plugin: one,
     settings: { ageMaxMs: laneAgeMaxMs, onUnknown: "hold", ...settings },
+    seal,
     clock,
     random: systemRandom,
     log: silentLog,

@@ -15,6 +15,7 @@ import {
 import { AgentStores } from "#support/agent-store";
 import { DrivenClock } from "#support/driven-clock";
 import { eventually } from "#support/eventually";
+import { unsealed } from "#support/unsealed";
 import { DownLanes } from "../../../agent/lanes/down-lanes.ts";
 import { encodeUpEntry } from "../../../agent/lanes/up-entry.ts";
 import { UpLanes } from "../../../agent/lanes/up-lanes.ts";
@@ -92,6 +93,7 @@ describe("down", () => {
       clock: driven,
       random: systemRandom,
       log: silentLog,
+      sealOf: ({ name }) => unsealed(name),
     });
     running.push(one);
     return { script, one };
@@ -177,6 +179,7 @@ describe("up", () => {
     const script = new Script<UpUp, UpDown>();
     const renewed: string[] = [];
     const one = new UpLanes({
+      sealOf: ({ name }) => unsealed(name),
       stream: script,
       lanes: from.store.lanes,
       watermarks,

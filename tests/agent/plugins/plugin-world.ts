@@ -14,6 +14,7 @@ import { makePluginHost } from "../../../agent/running/plugin-host.ts";
 import { makeSiteFetch, type SiteWay } from "../../../agent/site/site-fetch.ts";
 import { makeSiteGuard } from "../../../agent/site/site-guard.ts";
 import type { Lane } from "../../../agent/store/lane-store.ts";
+import { unsealed } from "../../support/unsealed.ts";
 
 export interface WorldOptions {
   readonly allow?: readonly string[];
@@ -56,7 +57,11 @@ export class PluginWorld implements AsyncDisposable {
       ...(names === undefined ? [] : [async (name: string) => names[name] ?? [name]]),
     );
     const fetch = makeSiteFetch(site, options.way ?? (() => ({})));
-    const host = makePluginHost({ clock, random: systemRandom, log: makeLog(sink), site, fetch }, lane);
+    const host = makePluginHost(
+      { clock, random: systemRandom, log: makeLog(sink), site, fetch },
+      lane,
+      await unsealed("p"),
+    );
     return new PluginWorld(stores, lane, host, logged);
   }
 

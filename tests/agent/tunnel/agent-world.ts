@@ -7,6 +7,7 @@ import { headerKeys } from "#lib/statement";
 import { AgentStores } from "#support/agent-store";
 import { type FakeAgent, FakeSolaris } from "#support/fake-solaris";
 import { type OwnBroker, ownBroker, startNexus, type TestNexus } from "#support/gateway-harness";
+import { unsealed } from "#support/unsealed";
 import { makeNetwork } from "../../../agent/network/network.ts";
 import type { Lane } from "../../../agent/store/lane-store.ts";
 import type { Store } from "../../../agent/store/open-store.ts";
@@ -116,6 +117,7 @@ export class AgentWorld implements AsyncDisposable {
       trust,
       host: { version: "1", platform: "test", hostname: "site" },
       downLanes: () => this.lanes,
+      sealOf: ({ name }) => unsealed(name),
       waiting: () => undefined,
       health: async () => {
         this.healths++;

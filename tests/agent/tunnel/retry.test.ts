@@ -42,6 +42,7 @@ async function refused(read: Awaited<ReturnType<typeof refusal>>, random: 0 | 25
     trust: {} as never,
     host: { version: "1", platform: "test", hostname: "site" },
     downLanes: unused,
+    sealOf: unused,
     waiting: unused,
     health: unused,
     desired: unused,

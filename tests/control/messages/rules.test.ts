@@ -3,8 +3,9 @@ import { utf8 } from "#lib/bytes";
 import { webSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
 import { systemClock, systemRandom } from "#lib/runtime";
+import { messageIdOfKey } from "#lib/session";
 import { checkReceiveSchema, compileReceiveSchema } from "../../../control/messages/ingest/receive-schema.ts";
-import { checkedIdempotencyKey, messageIdOfKey, newMessageId } from "../../../control/messages/message-id.ts";
+import { checkedIdempotencyKey, newMessageId } from "../../../control/messages/message-id.ts";
 import { preferredWaitMs } from "../../../control/messages/push/prefer.ts";
 import { beginning, cursorText, parseCursor } from "../../../control/messages/received/cursor.ts";
 
