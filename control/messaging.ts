@@ -7,10 +7,12 @@ import type { ApiEnv, SliceDeps } from "./api/index.ts";
 import { commandRoutes, makeGiveCommand, takeAnswer } from "./commands/index.ts";
 import { asStatement } from "./db/index.ts";
 import {
+  agentsThatName,
   desiredNumberOf,
   keepPublishing,
   makeDesiredStates,
   pluginRoutes,
+  pluginSeal,
   resealAll,
   stateRoutes,
   takeReport,
@@ -23,6 +25,7 @@ import {
   keepAdopting,
   letterRoutes,
   type MessageMetrics,
+  makeCarry,
   makeLaneChecks,
   makeMessageWatch,
   makePusher,
@@ -37,6 +40,7 @@ import {
   quarantineRoutes,
   receivedRoutes,
 } from "./messages/index.ts";
+import { makeMessenger } from "./messenger/index.ts";
 import { insertWarning } from "./monitoring/agent-events.ts";
 import { desiredPoliciesOf, policyRoutes } from "./policies/index.ts";
 import { desiredPortalsOf, makePortalStates, portalFacts, portalRoutes } from "./portals/index.ts";
@@ -84,10 +88,13 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
   const publishDown = (to: { agent: string; plugin: string }, entry: Uint8Array, token: string) =>
     broker.publish({ kind: "down", ...to }, entry, token);
   const targets = makeTargets({ db, lanes, clock });
-  const pushDeps = { ...deps, metrics, lanes, targets, watch, publishDown, limiter: makeRateLimiter(deps) };
+  const messenger = makeMessenger(deps);
+  const carry = makeCarry({ ...deps, messenger });
+  const pushDeps = { ...deps, metrics, carry, lanes, targets, watch, publishDown, limiter: makeRateLimiter(deps) };
   const pusher = makePusher(pushDeps);
   const states = makeDesiredStates({
     ...deps,
+    sealOf: (agentId, settings) => pluginSeal({ db, messenger }, agentId, settings),
     portalsOf: (agentId) => desiredPortalsOf(deps, agentId),
     policiesOf: (agentId) => desiredPoliciesOf(db, agentId),
   });
@@ -106,7 +113,7 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
   const ingestDeps: IngestDeps = {
     ...deps,
     laneOf,
-    checksOf: makeLaneChecks(db),
+    checksOf: makeLaneChecks({ ...deps, messenger }),
     openUp: (options) => broker.open({ kind: "up" }, options),
     hooks: {
       report: async (lane, message) => [takeReport(deps, lane.agentId, message)],
@@ -147,7 +154,7 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
         ...pushDeps,
         order: (by, agentId, command) => give(by, agentId, { command, lifeMs: settleLifeMs }),
       }),
-      receivedRoutes({ ...deps, feed, closing: closing.signal }),
+      receivedRoutes({ ...deps, messenger, feed, closing: closing.signal }),
       letterRoutes({ ...deps, targets, pusher }),
       quarantineRoutes({ ...deps, released: () => feed.poke() }),
       commandRoutes({ ...deps, give }),
@@ -161,6 +168,7 @@ export async function openMessaging(deps: MessagingDeps): Promise<Messaging> {
     ],
     async identityChanged(agentId) {
       await states.reseal(agentId);
+      for (const other of await agentsThatName(db, agentId)) await states.reseal(other);
       await portalStates.look();
     },
     lookAtPortals: () => portalStates.look(),

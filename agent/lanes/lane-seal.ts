@@ -10,6 +10,7 @@ import {
   type OpenedMessage,
   openMessage,
   readSealedBody,
+  recipientOf,
   sealedContentType,
   sealMessage,
 } from "#lib/statement";
@@ -101,7 +102,8 @@ export class LaneSeal implements LaneIntake {
     if (consumer === null) throw new Fault("unavailable", "there is no consumer to seal messages to");
     if (trust.isRevoked(consumer.identifier)) throw new Fault("revoked", "the consumer of this plugin was revoked");
     const lane = { agent: trust.enrollment.agentId, plugin: this.#plugin, direction: "up" } as const;
-    const seal = { sender: trust.keys, recipient: consumer, lane, now: now() };
+    const recipient = { identifier: consumer.identifier, ...recipientOf(consumer) };
+    const seal = { sender: trust.keys, recipient, lane, now: now() };
     const body = await sealMessage(suite, random, seal, message);
     return { ...message, contentType: sealedContentType, body };
   }

@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { base64url } from "#lib/bytes";
+import { Fault } from "#lib/fault";
 import { identifierSchema, nameSchema, numberSchema, timeSchema } from "#lib/session";
 import { attributesSchema } from "#lib/statement";
 import { customerToList } from "../access/principal.ts";
@@ -76,6 +78,13 @@ const trustSchema = z.object({
     .object({ enrolledAt: timeSchema, openedAt: timeSchema.nullable(), expiresAt: timeSchema, kid: z.string() })
     .nullable(),
 });
+const identitySchema = z
+  .object({
+    identifier: identifierSchema,
+    kid: z.string().meta({ description: "Hash of its last change." }),
+    chain: z.string(),
+  })
+  .meta({ ref: "AgentIdentity" });
 const madeTokenSchema = z.object({
   tokenId: nameSchema,
   token: z.string().meta({ description: "Shown this once: it enrolls whoever holds it." }),
@@ -164,6 +173,27 @@ export function agentRoutes(deps: SliceDeps & AgentDeps) {
       async (context) => {
         const agent = await findAgent(deps, principalOf(context), context.req.valid("param").id);
         return context.json({ ...show(agent), trust: await trustOf(deps, agent) });
+      },
+    )
+    .get(
+      "/agents/:id/identity",
+      operation({
+        tag,
+        summary: "Get the identity of an agent",
+        description:
+          "Its chain of changes, base64url: whom a sender of sealed messages seals to, and whose signature a consumer verifies.",
+        scope: "agents:read",
+        answers: { 200: identitySchema },
+        faults: ["not_found", "revoked"],
+      }),
+      idParam("id"),
+      async (context) => {
+        const agent = await findAgent(deps, principalOf(context), context.req.valid("param").id);
+        const identity = agent.identifier === null ? undefined : await identityById(deps.db, agent.identifier);
+        if (identity === undefined) throw new Fault("not_found", "this agent has no identity yet");
+        if (agent.revokedAt !== null || identity.revokedAt !== null) throw new Fault("revoked");
+        const { identifier, kid, chain } = identity;
+        return context.json({ identifier, kid, chain: base64url(chain) });
       },
     )
     .patch(

@@ -5,7 +5,13 @@ import type { CryptoSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
 import type { Log } from "#lib/log";
 import type { Statement } from "#lib/runtime";
-import { type DesiredPolicy, type DesiredPortal, type DesiredState, desiredStateSchema } from "#lib/session";
+import {
+  type DesiredPolicy,
+  type DesiredPortal,
+  type DesiredState,
+  desiredStateSchema,
+  type PluginSeal,
+} from "#lib/session";
 import { numericDate, type Signer, seal, signDesired } from "#lib/statement";
 import { type Db, isDuplicate, type Query, type Seals } from "../db/index.ts";
 import {
@@ -18,7 +24,7 @@ import {
   wantedVersions,
 } from "./repo.ts";
 import type { PluginConfig } from "./rules.ts";
-import { desiredStates, pluginVersions } from "./tables.ts";
+import { desiredStates, pluginVersions, type SealSettings } from "./tables.ts";
 
 const triesMax = 20;
 
@@ -32,6 +38,8 @@ export interface DesiredStateDeps {
   /** The authority's. */
   readonly signer: Signer;
   readonly broker: Pick<Broker, "get" | "put">;
+  /** What a node is told of a sealed plugin. */
+  readonly sealOf: (agentId: string, settings: SealSettings) => Promise<PluginSeal>;
   /** The ends of portals that an agent runs. */
   readonly portalsOf: (agentId: string) => Promise<DesiredPortal[]>;
   /** The policies of those that it serves. */
@@ -67,10 +75,16 @@ export function makeDesiredStates(deps: DesiredStateDeps): DesiredStates {
 
   async function statePlugins(agentId: string, coming: ComingVersion | undefined): Promise<DesiredState["plugins"]> {
     const rows = (await wantedVersions(db, agentId)).filter(({ name }) => name !== coming?.row.name);
-    const kept = await Promise.all(rows.map(async (row) => desiredPlugin(row, await openConfig(deps.seals, row))));
-    const added = coming?.config === undefined ? [] : [desiredPlugin(coming.row, coming.config)];
+    const kept = await Promise.all(
+      rows.map(async (row) => desiredPlugin(row, await openConfig(deps.seals, row), await sealFor(row))),
+    );
+    const added =
+      coming?.config === undefined ? [] : [desiredPlugin(coming.row, coming.config, await sealFor(coming.row))];
     return [...kept, ...added].toSorted((a, b) => (a.name < b.name ? -1 : 1));
   }
+
+  const sealFor = async ({ agentId, sealing }: PluginVersionRow) =>
+    sealing === null ? undefined : await deps.sealOf(agentId, sealing);
 
   async function makeState(agentId: string, number: number, coming: ComingVersion | undefined) {
     const plugins = await statePlugins(agentId, coming);
@@ -167,7 +181,8 @@ export function makeDesiredStates(deps: DesiredStateDeps): DesiredStates {
   };
 }
 
-const desiredPlugin = (row: PluginVersionRow, config: PluginConfig) => ({
+const desiredPlugin = (row: PluginVersionRow, config: PluginConfig, seal: PluginSeal | undefined) => ({
+  ...(seal === undefined ? {} : { seal }),
   name: row.name,
   type: row.type,
   version: row.version,

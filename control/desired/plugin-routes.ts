@@ -4,9 +4,9 @@ import { findAgent } from "../agents/index.ts";
 import { body, idParam, ifMatch, newRouter, operation, pageOf, principalOf, query, toPage } from "../api/index.ts";
 import type { DesiredReportItem, PluginRow } from "./repo.ts";
 import { pluginsOf, reportOf, versionsOf } from "./repo.ts";
-import { wantedPluginSchema } from "./rules.ts";
+import { sealingSchema, wantedPluginSchema } from "./rules.ts";
 import { type DesiredDeps, deletePlugin, findPlugin, putWanted, rollBack } from "./service.ts";
-import { pluginSchema, shownConfigSchema, showPlugin } from "./shown-plugin.ts";
+import { pluginSchema, shownConfigSchema, shownSealing, showPlugin } from "./shown-plugin.ts";
 
 const versionSchema = z
   .object({
@@ -16,6 +16,8 @@ const versionSchema = z
     config: shownConfigSchema,
     lane: desiredPluginSchema.shape.lane,
     receiveSchema: z.unknown(),
+    sealed: z.boolean(),
+    sealing: sealingSchema.nullable(),
     restores: numberSchema.nullable(),
     deleted: z.boolean(),
     createdAt: timeSchema,
@@ -133,7 +135,7 @@ export function pluginRoutes(deps: DesiredDeps) {
             rows,
             limit,
             ({ version }) => String(version),
-            ({ shown, ...row }) => ({ ...row, config: shown }),
+            ({ shown, sealing, ...row }) => ({ ...row, ...shownSealing(sealing), config: shown }),
           ),
         );
       },

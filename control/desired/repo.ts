@@ -80,6 +80,7 @@ const columns = {
   shown: pluginVersions.shown,
   lane: pluginVersions.lane,
   receiveSchema: pluginVersions.receiveSchema,
+  sealing: pluginVersions.sealing,
   restores: pluginVersions.restores,
   deleted: pluginVersions.deleted,
   createdAt: pluginVersions.createdAt,

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { Fault } from "#lib/fault";
+import { sealedSendersMax } from "#lib/limits";
 import {
   type ConnectorType,
   connectorTypes,
@@ -10,6 +11,17 @@ import {
   testConnectorTypes,
 } from "#lib/session";
 import { invalid } from "../api/index.ts";
+
+/** Whose messages a sealed plugin takes, and for whom it seals. */
+export const sealingSchema = z.strictObject({
+  senders: z.array(nameSchema).max(sealedSendersMax).default([]).meta({
+    description: "Agents with the role `service` that may send, beside what is pushed through this API.",
+  }),
+  consumer: nameSchema.nullable().default(null).meta({
+    description:
+      "Agent with the role `service` that what comes up is sealed to; null: Solaris, and `/received` shows it opened.",
+  }),
+});
 
 /** What a caller says of a plugin. */
 export const wantedPluginSchema = z.strictObject({
@@ -23,6 +35,11 @@ export const wantedPluginSchema = z.strictObject({
     .unknown()
     .optional()
     .meta({ description: "JSON Schema that what comes up must fit; what does not is quarantined with the reason." }),
+  sealed: z.boolean().default(false).meta({
+    description:
+      "Messages of this plugin are signed by their sender and sealed to their recipient: broker and Nexus can neither read nor forge them. Nothing else is taken then: what waits unsealed when it is switched on becomes a dead letter (`not_sealed`), which can be replayed, or is quarantined.",
+  }),
+  sealing: sealingSchema.optional().meta({ description: "With `sealed`; default: Solaris alone sends and receives." }),
 });
 
 export type WantedPlugin = z.infer<typeof wantedPluginSchema>;

@@ -15,6 +15,8 @@ import {
 } from "./desired-states.ts";
 import { insertVersion, type PluginRow, pluginRow, pluginsOf, putPlugin, versionRow } from "./repo.ts";
 import { checkOffered, completeConfig, type PluginConfig, shownConfig, type WantedPlugin } from "./rules.ts";
+import { checkSealing, sealSettings } from "./sealing.ts";
+import type { SealSettings } from "./tables.ts";
 
 export interface DesiredDeps extends Pick<SliceDeps, "db" | "seals" | "audit" | "clock" | "log"> {
   readonly states: DesiredStates;
@@ -49,12 +51,14 @@ export async function putWanted(
 ): Promise<PluginRow> {
   const { receiveSchema = null } = wanted;
   if (receiveSchema !== null) checkReceiveSchema(receiveSchema);
+  const sealing = sealSettings(wanted);
+  await checkSealing(deps.db, (await findAgent(deps, by, at.agentId)).customerId, sealing);
   return writeVersion(deps, by, at, async (former) => {
     const stored = former?.type === wanted.type ? await storedConfig(deps, former) : undefined;
     checkOffered(wanted.type, deps.testConnectors);
     const config = completeConfig(wanted.type, wanted.config, stored);
     const { type, enabled, lane } = wanted;
-    return { type, enabled, lane, receiveSchema, config, restores: null, action: "plugin.configured" };
+    return { type, enabled, lane, receiveSchema, sealing, config, restores: null, action: "plugin.configured" };
   });
 }
 
@@ -72,8 +76,9 @@ export function rollBack(
       throw new Fault("invalid", undefined, { detail: { version: "the plugin was deleted in this version" } });
     // Checked again: the type's schema may be stricter than it was.
     const config = completeConfig(row.type, await openConfig(deps.seals, row), undefined);
-    const { type, enabled, lane, receiveSchema = null } = row;
-    return { type, enabled, lane, receiveSchema, config, restores, action: "plugin.rolled-back" };
+    const { type, enabled, lane, receiveSchema = null, sealing = null } = row;
+    await checkSealing(deps.db, (await findAgent(deps, by, at.agentId)).customerId, sealing);
+    return { type, enabled, lane, receiveSchema, sealing, config, restores, action: "plugin.rolled-back" };
   });
 }
 
@@ -86,8 +91,8 @@ export async function deletePlugin(
   await findPlugin(deps, by, at.agentId, at.name);
   await writeVersion(deps, by, at, async (former) => {
     if (former === undefined || former.deletedAt !== null) throw new Fault("not_found");
-    const { type, enabled, lane, receiveSchema = null } = former;
-    return { type, enabled, lane, receiveSchema, config: undefined, restores: null, action: "plugin.deleted" };
+    const { type, enabled, lane, receiveSchema = null, sealing = null } = former;
+    return { type, enabled, lane, receiveSchema, sealing, config: undefined, restores: null, action: "plugin.deleted" };
   });
 }
 
@@ -96,6 +101,7 @@ interface NewVersion {
   readonly enabled: boolean;
   readonly lane: PluginRow["lane"];
   readonly receiveSchema: unknown;
+  readonly sealing: SealSettings | null;
   /** Undefined: the plugin goes. */
   readonly config: PluginConfig | undefined;
   readonly restores: number | null;
@@ -131,7 +137,13 @@ async function writeVersion(
       coming,
       write: (set, number) =>
         deps.audit.record(
-          eventOf(by, agent, next.action, { plugin: name, type: next.type, version: row.version, number }),
+          eventOf(by, agent, next.action, {
+            plugin: name,
+            type: next.type,
+            version: row.version,
+            number,
+            sealed: next.sealing !== null,
+          }),
           ...set, // first: whoever lost a race learns it from the number, and begins again
           insertVersion(deps.db, coming.row),
           putPlugin(deps.db, row),

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { desiredPluginSchema, nameSchema, numberSchema, timeSchema } from "#lib/session";
 import type { DesiredReportItem, PluginRow } from "./repo.ts";
-import { connectorOf } from "./rules.ts";
+import { connectorOf, sealingSchema } from "./rules.ts";
+import type { SealSettings } from "./tables.ts";
 
 /** A configuration as it is shown: secrets masked. */
 export const shownConfigSchema = z.record(z.string(), z.unknown());
@@ -25,6 +26,8 @@ export const pluginSchema = z
     config: shownConfigSchema.meta({ description: "Every secret masked: they are write-only." }),
     lane: desiredPluginSchema.shape.lane,
     receiveSchema: z.unknown(),
+    sealed: z.boolean(),
+    sealing: sealingSchema.nullable().meta({ description: "Null when it is not sealed." }),
     once: z
       .enum(["exactly-once", "at-least-once"])
       .meta({ description: "What this configuration promises of a repeat." }),
@@ -37,7 +40,7 @@ export const pluginSchema = z
 
 /** The newest version of a plugin beside what its node says of it. */
 export function showPlugin(row: PluginRow, item: (DesiredReportItem & { reportedAt: number }) | undefined) {
-  const { customerId: _customer, deletedAt: _deleted, shown, receiveSchema = null, ...plugin } = row;
+  const { customerId: _customer, deletedAt: _deleted, shown, receiveSchema = null, sealing = null, ...plugin } = row;
   const actual =
     item === undefined
       ? null
@@ -51,5 +54,19 @@ export function showPlugin(row: PluginRow, item: (DesiredReportItem & { reported
         };
   const inSync =
     actual !== null && actual.wanted === row.version && (actual.state === "applied" || actual.state === "disabled");
-  return { ...plugin, config: shown, receiveSchema, once: connectorOf(row.type).once(shown), actual, inSync };
+  return {
+    ...plugin,
+    config: shown,
+    receiveSchema,
+    ...shownSealing(sealing),
+    once: connectorOf(row.type).once(shown),
+    actual,
+    inSync,
+  };
 }
+
+/** The switch and its settings as they were given. */
+export const shownSealing = (sealing: SealSettings | null) => ({
+  sealed: sealing !== null,
+  sealing: sealing === null ? null : { senders: [...sealing.senders], consumer: sealing.consumer },
+});

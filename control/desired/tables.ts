@@ -6,6 +6,12 @@ import { json, sealed, time } from "../db/index.ts";
 /** How a plugin's lane behaves, as the API takes it. */
 export type LaneSettings = DesiredPlugin["lane"];
 
+/** Who may send to a sealed plugin beside Solaris, and for whom it seals: agents with the role `service`; null = Solaris. */
+export interface SealSettings {
+  readonly senders: readonly string[];
+  readonly consumer: string | null;
+}
+
 /** Plugins that are wanted now, or were: the newest version of each, secrets masked. */
 export const plugins = sqliteTable(
   "plugins",
@@ -21,6 +27,8 @@ export const plugins = sqliteTable(
     lane: json<LaneSettings>().notNull(),
     /** JSON Schema that received messages must fit; null = anything. */
     receiveSchema: json<unknown>("receive_schema"),
+    /** How its messages are sealed; null = they are not. */
+    sealing: json<SealSettings>(),
     updatedAt: time("updated_at").notNull(),
     updatedBy: text("updated_by").notNull(),
     deletedAt: time("deleted_at"),
@@ -45,6 +53,7 @@ export const pluginVersions = sqliteTable(
     config: sealed().notNull(),
     lane: json<LaneSettings>().notNull(),
     receiveSchema: json<unknown>("receive_schema"),
+    sealing: json<SealSettings>(),
     /** The version that this one brings back. */
     restores: integer(),
     deleted: integer({ mode: "boolean" }).notNull(),

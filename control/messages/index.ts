@@ -6,6 +6,7 @@ export { quarantineRoutes } from "./letters/quarantine-routes.ts";
 export { type MessageMetrics, messageMetrics, noMessageMetrics } from "./message-metrics.ts";
 export { messageRoutes } from "./message-routes.ts";
 export { keepAdopting } from "./push/adopt-entries.ts";
+export { makeCarry } from "./push/carry.ts";
 export { pushRoutes } from "./push/push-routes.ts";
 export { makePusher } from "./push/pusher.ts";
 export { makeRateLimiter } from "./push/rate-limiter.ts";

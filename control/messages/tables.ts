@@ -1,5 +1,5 @@
 import { sql } from "drizzle-orm";
-import { index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
 import { bytes, sealed, time } from "../db/index.ts";
 import type { Outcome } from "./message-state.ts";
 
@@ -139,4 +139,15 @@ export const rateWindows = sqliteTable(
     used: integer().notNull(),
   },
   (table) => [uniqueIndex("rate_windows_key").on(table.licence, table.minute)],
+);
+
+/** Ids that came up in sealed lanes: one that comes again is a replay. Kept for as long as an old signature would count. */
+export const sealedIds = sqliteTable(
+  "sealed_ids",
+  {
+    lane: integer().notNull(),
+    id: text().notNull(),
+    at: time().notNull(),
+  },
+  (table) => [primaryKey({ columns: [table.lane, table.id] }), index("sealed_ids_by_time").on(table.at)],
 );

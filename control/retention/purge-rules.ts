@@ -1,5 +1,5 @@
 import { placesPerEntry } from "#lib/delivery";
-import { idempotencyKeyLifeMs } from "#lib/limits";
+import { idempotencyKeyLifeMs, sealedUpAgeMaxMs } from "#lib/limits";
 import type { SqlParameter } from "#lib/runtime";
 import type { Retention } from "./settings.ts";
 
@@ -68,6 +68,7 @@ export function purgeRules(retention: Retention, nowMs: number): PurgeRule[] {
         WHERE n.agent_id = desired_states.agent_id AND n.statement IS NOT NULL)`,
     },
     byTime("idempotent_answers", "id", "at", idempotencyKeyLifeMs),
+    byTime("sealed_ids", "rowid", "at", sealedUpAgeMaxMs),
     byTime("used_headers", "id", "until", 0),
     byTime("openings", "id", "at", retention.attemptsMs),
     byTime("agent_events", "id", "at", retention.attemptsMs),

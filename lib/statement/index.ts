@@ -55,7 +55,7 @@ export {
   raiseFreshness,
 } from "./freshness.ts";
 export { type HeaderKeys, headerKeys } from "./header-keys.ts";
-export { type MessageClaims, type MessagePlace, signMessage, verifyMessage } from "./message.ts";
+export { type MessageClaims, type MessagePlace, readMessageUnverified, signMessage, verifyMessage } from "./message.ts";
 export { type RevocationClaims, revokedIdentifiers, signRevocation, verifyRevocation } from "./revocation.ts";
 export {
   isSealed,

@@ -6,7 +6,7 @@ import type { VerifiedIdentity } from "#lib/identity";
 import { bodyBytesMax, messageStatementBytesMax } from "#lib/limits";
 import { checkIssued, checkRecipient, dateClaim, idClaim, identifierClaim, nameClaim } from "./claims.ts";
 import type { Signer } from "./signer.ts";
-import { type Kind, signStatement, verifySignature } from "./statement.ts";
+import { type Kind, readUnverified, signStatement, verifySignature } from "./statement.ts";
 
 const messageSchema = z.strictObject({
   /** Identifier of the sender. */
@@ -47,6 +47,13 @@ const kind: Kind<MessageClaims> = {
 /** A message as compact JWS, to be sealed to its recipient. Fault `too_large`. */
 export function signMessage(signer: Signer, claims: MessageClaims): Promise<string> {
   return signStatement(kind, signer, claims);
+}
+
+/** What a message holds, whoever signed it: for what was verified before. Faults: `too_large`, `statement_invalid`. */
+export function readMessageUnverified(jws: string): { readonly contentType?: string; readonly body: Bytes } {
+  const { meta, body } = readUnverified(kind, jws);
+  const { contentType } = meta;
+  return { ...(contentType === undefined ? {} : { contentType }), body: Uint8Array.from(body) };
 }
 
 /** Where a message was found, which is where it must belong. */

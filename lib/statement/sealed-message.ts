@@ -2,7 +2,7 @@ import { type Bytes, fromUtf8, utf8 } from "#lib/bytes";
 import type { Random } from "#lib/clock";
 import type { CryptoSuite } from "#lib/crypto";
 import { Fault } from "#lib/fault";
-import { recipientOf, seal, sealedKid, type Unseal, unsealedText, type VerifiedIdentity } from "#lib/identity";
+import { type Recipient, seal, sealedKid, type Unseal, unsealedText, type VerifiedIdentity } from "#lib/identity";
 import { bodyBytesMax, sealedBytesMax } from "#lib/limits";
 import { numericDate } from "./claims.ts";
 import { type MessageClaims, type MessageExpectation, signMessage, verifyMessage } from "./message.ts";
@@ -62,7 +62,8 @@ export async function sealMessage(
     now,
   }: {
     readonly sender: Sender;
-    readonly recipient: VerifiedIdentity;
+    /** Its identifier, and the change that it is sealed to. */
+    readonly recipient: Recipient & { readonly identifier: string };
     readonly lane: MessageLane;
     /** ms since 1970. */
     readonly now: number;
@@ -81,7 +82,7 @@ export async function sealMessage(
       body: Uint8Array.from(body),
     },
   );
-  return utf8(await seal(suite, random, recipientOf(recipient), jws));
+  return utf8(await seal(suite, random, recipient, jws));
 }
 
 /**

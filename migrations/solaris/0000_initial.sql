@@ -232,6 +232,7 @@ CREATE TABLE `plugin_versions` (
 	`config` blob NOT NULL,
 	`lane` text NOT NULL,
 	`receive_schema` text,
+	`sealing` text,
 	`restores` integer,
 	`deleted` integer NOT NULL,
 	`created_at` integer NOT NULL,
@@ -250,6 +251,7 @@ CREATE TABLE `plugins` (
 	`shown` text NOT NULL,
 	`lane` text NOT NULL,
 	`receive_schema` text,
+	`sealing` text,
 	`updated_at` integer NOT NULL,
 	`updated_by` text NOT NULL,
 	`deleted_at` integer,
@@ -418,6 +420,21 @@ CREATE INDEX `received_by_lane` ON `received` (`lane`,`seq`);
 CREATE TABLE `received_readers` (
 	`name` text PRIMARY KEY NOT NULL,
 	`seq` integer NOT NULL
+);
+
+CREATE TABLE `sealed_ids` (
+	`lane` integer NOT NULL,
+	`id` text NOT NULL,
+	`at` integer NOT NULL,
+	PRIMARY KEY(`lane`, `id`)
+);
+
+CREATE INDEX `sealed_ids_by_time` ON `sealed_ids` (`at`);
+CREATE TABLE `messengers` (
+	`one` integer PRIMARY KEY NOT NULL,
+	`chain` blob NOT NULL,
+	`secrets` blob NOT NULL,
+	`created_at` integer NOT NULL
 );
 
 CREATE TABLE `agent_events` (

@@ -7,7 +7,7 @@ import type { Seals } from "../../db/index.ts";
 import type { Lane } from "../../lanes/index.ts";
 import { encodeItems, type ReceivedItem } from "../received/received-items.ts";
 import { letters, quarantine, received } from "../tables.ts";
-import type { CheckReceived } from "./receive-schema.ts";
+import type { CheckMessage } from "./lane-checks.ts";
 import {
   insertLetter,
   insertQuarantine,
@@ -39,7 +39,7 @@ export interface UpArrival {
   readonly id: string;
   readonly bytes: Uint8Array;
   /** What the lane's data must fit; undefined = anything. */
-  readonly check: CheckReceived | undefined;
+  readonly check: CheckMessage | undefined;
 }
 
 /** All that one entry does to the database, and where the lane stands after it. */
@@ -85,10 +85,13 @@ export async function effectsOf(deps: EffectDeps, arrival: UpArrival, watermark:
   const statements: Statement[] = [moveWatermark(lane.id, watermark, taking.watermark, now)];
   for (const { message, number } of numbered) {
     const origin = `${lane.id}/${generation}/${number}`;
-    const wrong = lane.plugin === nodeLane || message.kind !== "data" ? undefined : arrival.check?.(message.body);
-    if (wrong !== undefined) statements.push(await quarantined(deps, lane, message, origin, "invalid", wrong));
-    else if (message.kind === "data" && lane.plugin !== nodeLane) data.push(itemOf(message, number));
-    else statements.push(...(await exceptional(deps, lane, message, origin)));
+    if (message.kind === "data" && lane.plugin !== nodeLane) {
+      const checked = (await arrival.check?.(message)) ?? { also: [] };
+      if ("also" in checked) {
+        statements.push(...checked.also);
+        data.push(itemOf(message, number));
+      } else statements.push(await quarantined(deps, lane, message, origin, checked.code, checked.reason));
+    } else statements.push(...(await exceptional(deps, lane, message, origin)));
   }
   const [head] = data;
   if (head !== undefined) {

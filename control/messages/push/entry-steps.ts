@@ -7,6 +7,7 @@ import { type Db, isUnmet, type Seals } from "../../db/index.ts";
 import type { Lane } from "../../lanes/index.ts";
 import { messagesOfLane, place, type Reservation, release, reserve } from "../repo.ts";
 import { pushEntries } from "../tables.ts";
+import type { Carried, Carry } from "./carry.ts";
 import type { EntrySteps, Queued } from "./lane-publisher.ts";
 import { type Targets, targetGate } from "./target.ts";
 
@@ -31,7 +32,8 @@ export interface EntryStepDeps {
   readonly random: Random;
   readonly log: Log;
   readonly publishDown: PublishDown;
-  readonly targets: Pick<Targets, "refusal">;
+  readonly targets: Pick<Targets, "refusal" | "sealed">;
+  readonly carry: Carry;
   /** Holds the process open until this write is durable. */
   readonly track: (work: Promise<unknown>) => void;
 }
@@ -49,12 +51,20 @@ interface Prepared extends Reservation {
   readonly bytes: Bytes;
 }
 
+/** A message that has to go, with the place that its row has already. */
+interface Wanted {
+  readonly queued: Queued;
+  readonly formerPlace?: number;
+}
+
+type Loaded = Wanted & { readonly carried: Carried };
+
 /** Rows first, then the broker, then the callers (DESIGN §4). */
 export function makeEntrySteps(deps: EntryStepDeps): EntrySteps {
   const { db, clock } = deps;
 
   /** Settles what is stored already or conflicts; the rest with the place that each has now. */
-  async function classify(lane: Lane, batch: readonly Queued[]): Promise<{ queued: Queued; formerPlace?: number }[]> {
+  async function classify(lane: Lane, batch: readonly Queued[]): Promise<Wanted[]> {
     const keyed = batch.filter(({ bodyHash }) => bodyHash !== undefined);
     if (keyed.length === 0) return batch.map((queued) => ({ queued }));
     const ids = keyed.map(({ id }) => id);
@@ -69,18 +79,25 @@ export function makeEntrySteps(deps: EntryStepDeps): EntrySteps {
     });
   }
 
-  async function prepare(lane: Lane, wanted: readonly { queued: Queued; formerPlace?: number }[]): Promise<Prepared> {
+  /** What goes with each; who can't go is told. */
+  async function load(lane: Lane, sealed: boolean, wanted: readonly Wanted[]): Promise<Loaded[]> {
+    const carried = await deps.carry(
+      lane,
+      sealed,
+      wanted.map(({ queued }) => queued),
+    );
+    return wanted.flatMap((one, index): Loaded[] => {
+      const message = carried[index] ?? new Fault("internal");
+      if (!(message instanceof Fault)) return [{ ...one, carried: message }];
+      one.queued.settle(message);
+      return [];
+    });
+  }
+
+  async function prepare(lane: Lane, wanted: readonly Loaded[]): Promise<Prepared> {
     const now = clock.now();
     const token = hex(deps.random(16));
-    const messages = wanted.map(
-      ({ queued: { id, item } }): DownMessage => ({
-        id,
-        time: now,
-        ...(item.contentType === undefined ? {} : { contentType: item.contentType }),
-        ...(item.replays === undefined ? {} : { replays: item.replays }),
-        body: item.body,
-      }),
-    );
+    const messages = wanted.map(({ queued: { id }, carried }): DownMessage => ({ id, time: now, ...carried }));
     const bytes = encodeEntry({ v: 1, agent: lane.agentId, plugin: lane.plugin, messages });
     return {
       token,
@@ -90,10 +107,10 @@ export function makeEntrySteps(deps: EntryStepDeps): EntrySteps {
       entry: await deps.seals.seal(pushEntries.entry, token, bytes),
       bytes,
       queued: wanted.map(({ queued }) => queued),
-      messages: wanted.map(({ queued: { id, item, bodyHash }, formerPlace }) => ({
+      messages: wanted.map(({ queued: { id, item, bodyHash }, carried, formerPlace }) => ({
         id,
         size: item.body.length,
-        contentType: item.contentType ?? null,
+        contentType: carried.contentType ?? null,
         bodyHash: bodyHash ?? null,
         replays: item.replays ?? null,
         formerPlace,
@@ -103,14 +120,18 @@ export function makeEntrySteps(deps: EntryStepDeps): EntrySteps {
 
   async function write(lane: Lane, batch: readonly Queued[]): Promise<Prepared | undefined> {
     for (let tried = 1; ; tried++) {
-      const wanted = await classify(lane, batch);
+      const sealed = await deps.targets.sealed(lane);
+      const wanted = await load(lane, sealed, await classify(lane, batch));
       if (wanted.length === 0) return undefined;
       const prepared = await prepare(lane, wanted);
       try {
-        await db.write(targetGate(lane), ...reserve(prepared));
+        await db.write(targetGate(lane, sealed), ...reserve(prepared));
         return prepared;
       } catch (error) {
-        if (isUnmet(error, 0)) throw await deps.targets.refusal(lane);
+        if (isUnmet(error, 0)) {
+          const why = await deps.targets.refusal(lane, sealed);
+          if (why !== undefined) throw why;
+        }
         const raced = error instanceof Fault && error.code === "conflict";
         if (!raced || tried >= conflictTries) throw error;
       }

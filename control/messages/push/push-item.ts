@@ -1,7 +1,8 @@
 import type { Bytes } from "#lib/bytes";
 import { fromBase64url, utf8 } from "#lib/bytes";
 import { Fault } from "#lib/fault";
-import { bodyBytesMax, pushBatchMessagesMax } from "#lib/limits";
+import { bodyBytesMax, pushBatchMessagesMax, sealedBytesMax } from "#lib/limits";
+import { isSealed } from "#lib/statement";
 import { checkedIdempotencyKey } from "../message-id.ts";
 
 const contentTypeLengthMax = 200;
@@ -50,7 +51,10 @@ function parseItem(item: unknown, wrong: (field: string, message: string) => voi
   if (contentType !== undefined && !isContentType(contentType))
     wrong(".contentType", "a media type of at most 200 characters");
   const key = idempotencyKey === undefined ? undefined : parseKey(idempotencyKey, wrong);
+  const sealed = isSealed({ contentType: typeof contentType === "string" ? contentType : undefined });
+  if (sealed && key === undefined) wrong(".idempotencyKey", "the one that the id of the sealed message was made of");
   if (body === undefined) return [];
+  if (body.length > (sealed ? sealedBytesMax : bodyBytesMax)) wrong("", `at most ${bodyBytesMax} bytes`);
   const type =
     typeof contentType === "string" ? contentType : fields.json === undefined ? undefined : "application/json";
   return [{ body, ...(type === undefined ? {} : { contentType: type }), ...(key === undefined ? {} : { key }) }];
@@ -68,7 +72,7 @@ function parseBody(
   }
   const body = bodyBytes(name, fields[name]);
   if (body === undefined) wrong(`.${name}`, name === "bodyBase64" ? "base64 or base64url" : "a text");
-  else if (body.length > bodyBytesMax) wrong(`.${name}`, `at most ${bodyBytesMax} bytes`);
+  else if (body.length > sealedBytesMax) wrong(`.${name}`, `at most ${bodyBytesMax} bytes`);
   else return body;
   return undefined;
 }

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { asFault, Fault } from "#lib/fault";
-import { bodyBytesMax, pushBatchBytesMax, pushBatchMessagesMax } from "#lib/limits";
+import { bodyBytesMax, pushBatchBytesMax, pushBatchMessagesMax, sealedBytesMax } from "#lib/limits";
 import { idSchema } from "#lib/session";
+import { isSealed, sealedContentType } from "#lib/statement";
 import type { Principal } from "../../access/principal.ts";
 import { type ApiContext, idParam, newRouter, operation, principalOf } from "../../api/index.ts";
 import type { Db } from "../../db/index.ts";
@@ -61,6 +62,10 @@ const promises =
   "After a 5xx the same key makes it safe to push again. `Prefer: wait=N` (at most 60) waits for `applied`, `unknown` or `dead`: " +
   "200 when all are, else 202. What is pushed under a suspended licence waits.";
 
+const sealedText =
+  "To a plugin with `sealed` the message goes sealed, signed by Solaris; a sender with an identity of its own hands it in sealed: " +
+  `\`Content-Type: ${sealedContentType}\` and the \`Idempotency-Key\` that the signed id was made of.`;
+
 /** `/agents/{agent}/plugins/{plugin}/messages` and `…:batch`. */
 export function pushRoutes(deps: PushRouteDeps) {
   const tag = "Messages";
@@ -93,7 +98,7 @@ export function pushRoutes(deps: PushRouteDeps) {
       operation({
         tag,
         summary: "Push a message to a site",
-        description: `The body is the message: any bytes up to ${bodyBytesMax}, any content type. ${promises}`,
+        description: `The body is the message: any bytes up to ${bodyBytesMax}, any content type. ${sealedText} ${promises}`,
         scope: "messages:write",
         answers: { 200: pushedSchema, 202: pushedSchema },
         faults,
@@ -145,7 +150,11 @@ async function itemOf(context: ApiContext): Promise<PushItem> {
     throw new Fault("bad_request", "Content-Type: at most 200 printable ASCII characters");
   const key = checkedIdempotencyKey(context.req.header("idempotency-key"));
   const body = new Uint8Array(await context.req.arrayBuffer());
-  if (body.length > bodyBytesMax) throw new Fault("too_large", `a message has at most ${bodyBytesMax} bytes`);
+  const sealed = isSealed({ contentType });
+  if (body.length > (sealed ? sealedBytesMax : bodyBytesMax))
+    throw new Fault("too_large", `a message has at most ${bodyBytesMax} bytes`);
+  if (sealed && key === undefined)
+    throw new Fault("bad_request", "a sealed message needs the Idempotency-Key that its id was made of");
   return {
     body,
     ...(contentType === undefined ? {} : { contentType }),

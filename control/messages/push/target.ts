@@ -9,12 +9,15 @@ import type { Lane, Lanes } from "../../lanes/index.ts";
 export interface PushTarget {
   readonly lane: Lane;
   readonly licence: { readonly id: string; readonly rateLimitRpm: number };
+  /** Whether the plugin takes sealed messages only. */
+  readonly sealed: boolean;
 }
 
 interface TargetRow {
   readonly customerId: string;
   readonly revokedAt: number | null;
   readonly plugin: string | null;
+  readonly sealed: number;
   readonly licenceId: string;
   readonly rateLimitRpm: number;
 }
@@ -26,8 +29,10 @@ export interface Targets {
    * A suspended licence is no reason to refuse: what is pushed waits until its sessions open again.
    */
   find(by: Principal, agentId: string, plugin: string): Promise<PushTarget>;
-  /** Why the gate of this lane was shut. */
-  refusal(lane: Lane): Promise<Fault>;
+  /** Whether messages of this lane are sealed now, as far as is remembered: the gate decides. */
+  sealed(lane: Lane): Promise<boolean>;
+  /** Why the gate of this lane was shut; undefined when it would be open now: the switch `sealed` was turned. */
+  refusal(lane: Lane, sealed: boolean): Promise<Fault | undefined>;
 }
 
 /** What was found counts this long: the gate is what decides, so only a changed allowance is noticed late. */
@@ -39,7 +44,7 @@ export function makeTargets(deps: { readonly db: Db; readonly lanes: Lanes; read
 
   async function read(agentId: string, plugin: string): Promise<TargetRow | undefined> {
     const [row] = await deps.db.read<TargetRow>(
-      `SELECT a.customer_id AS customerId, a.revoked_at AS revokedAt, p.name AS plugin, l.id AS licenceId,
+      `SELECT a.customer_id AS customerId, a.revoked_at AS revokedAt, p.name AS plugin, p.sealing IS NOT NULL AS sealed, l.id AS licenceId,
           l.rate_limit_rpm AS rateLimitRpm
         FROM agents a JOIN licences l ON l.id = a.licence_id
           LEFT JOIN plugins p ON p.agent_id = a.id AND p.name = ? AND p.deleted_at IS NULL
@@ -57,7 +62,7 @@ export function makeTargets(deps: { readonly db: Db; readonly lanes: Lanes; read
     if (row.revokedAt !== null) throw new Fault("revoked");
     if (row.plugin === null) throw new Fault("unknown_plugin");
     const lane = await deps.lanes.of({ customerId: row.customerId, agentId, plugin });
-    return { lane, licence: { id: row.licenceId, rateLimitRpm: row.rateLimitRpm } };
+    return { lane, licence: { id: row.licenceId, rateLimitRpm: row.rateLimitRpm }, sealed: row.sealed === 1 };
   }
 
   return {
@@ -67,9 +72,18 @@ export function makeTargets(deps: { readonly db: Db; readonly lanes: Lanes; read
       demandCustomer(by, target.lane.customerId);
       return target;
     },
-    async refusal(lane) {
+    async sealed(lane) {
+      const known = await remembered.get(`${lane.agentId}/${lane.plugin}`, async () => {
+        const row = await read(lane.agentId, lane.plugin);
+        if (row === undefined || row.revokedAt !== null || row.plugin === null) return undefined;
+        return { lane, licence: { id: row.licenceId, rateLimitRpm: row.rateLimitRpm }, sealed: row.sealed === 1 };
+      });
+      return known?.sealed === true; // where there is nothing the gate is shut
+    },
+    async refusal(lane, sealed) {
       remembered.forget(`${lane.agentId}/${lane.plugin}`);
       const row = await read(lane.agentId, lane.plugin);
+      if (row?.revokedAt === null && row.plugin !== null && (row.sealed === 1) !== sealed) return undefined;
       return new Fault(row === undefined || row.revokedAt !== null ? "revoked" : "unknown_plugin");
     },
   };
@@ -79,11 +93,11 @@ export function makeTargets(deps: { readonly db: Db; readonly lanes: Lanes; read
  * Stands first in the set that reserves messages: whatever was true when the request came must be true when its rows are
  * written. Fault `conflict`, `expectation` 0, otherwise.
  */
-export function targetGate(lane: Lane): Statement {
+export function targetGate(lane: Lane, sealed: boolean): Statement {
   return {
     sql: `SELECT 1 FROM agents a JOIN plugins p ON p.agent_id = a.id
-      WHERE a.id = ? AND a.revoked_at IS NULL AND p.name = ? AND p.deleted_at IS NULL`,
-    params: [lane.agentId, lane.plugin],
+      WHERE a.id = ? AND a.revoked_at IS NULL AND p.name = ? AND p.deleted_at IS NULL AND (p.sealing IS NOT NULL) = ?`,
+    params: [lane.agentId, lane.plugin, sealed],
     expect: 1,
   };
 }

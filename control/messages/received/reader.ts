@@ -1,9 +1,11 @@
 import { fromUtf8 } from "#lib/bytes";
 import type { Db, Sealed, Seals } from "../../db/index.ts";
+import type { Messenger } from "../../messenger/index.ts";
 import { receivedKey } from "../ingest/entry-effects.ts";
 import { inScope, type MessageScope } from "../repo.ts";
 import { received } from "../tables.ts";
 import { type Cursor, cursorText } from "./cursor.ts";
+import { openForReading, type ReadItem } from "./open-sealed.ts";
 import { decodeItems, type ReceivedItem } from "./received-items.ts";
 
 /** A received message as the API shows it: `body` when it is a text, else `bodyBase64`. */
@@ -16,6 +18,7 @@ export interface ReceivedMessage {
   readonly time: number;
   readonly receivedAt: number;
   readonly contentType: string | null;
+  readonly sealed: boolean;
   readonly body?: string;
   readonly bodyBase64?: string;
 }
@@ -46,7 +49,7 @@ const pageBytes = 4 * 1_048_576;
 
 /** Messages of `scope` behind `after`, in the order in which they were stored, at most `limit`. */
 export async function readReceived(
-  deps: { readonly db: Db; readonly seals: Seals },
+  deps: { readonly db: Db; readonly seals: Seals; readonly messenger: Messenger },
   scope: MessageScope,
   after: Cursor,
   limit: number,
@@ -65,7 +68,7 @@ export async function readReceived(
         if (items.length >= limit || bytes >= pageBytes) return { items, next };
         next = { seq: row.seq, index };
         bytes += item.body.length;
-        items.push(shown(row, item, next));
+        items.push(shown(row, await openForReading(deps.messenger, item), next));
       }
       next = { seq: row.seq, index: Math.max(opened.length - 1, next.seq === row.seq ? next.index : 0) };
     }
@@ -109,7 +112,7 @@ export async function openEntries(
   );
 }
 
-function shown(row: ReceivedEntry, item: ReceivedItem, cursor: Cursor): ReceivedMessage {
+function shown(row: ReceivedEntry, item: ReadItem, cursor: Cursor): ReceivedMessage {
   return {
     cursor: cursorText(cursor),
     agentId: row.agentId,
@@ -118,6 +121,7 @@ function shown(row: ReceivedEntry, item: ReceivedItem, cursor: Cursor): Received
     time: item.time,
     receivedAt: row.at,
     contentType: item.contentType ?? null,
+    sealed: item.sealed,
     ...shownBody(item.body),
   };
 }

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { type Bytes, type CborValue, decodeCbor, encodeCbor } from "#lib/bytes";
-import { bodyBytesMax } from "#lib/limits";
+import { carriedBodyBytesMax } from "#lib/limits";
 import { bytesSchema, numberSchema, timeSchema } from "#lib/session";
 
 /** One message of a stored entry. */
@@ -15,7 +15,7 @@ export interface ReceivedItem {
 }
 
 const itemsSchema = z.array(
-  z.tuple([numberSchema, z.string(), timeSchema, z.string().nullable(), bytesSchema(bodyBytesMax)]),
+  z.tuple([numberSchema, z.string(), timeSchema, z.string().nullable(), bytesSchema(carriedBodyBytesMax)]),
 );
 
 /** Items as they are sealed: an array each, names would be half of a small message. */

@@ -6,6 +6,7 @@ import { idSchema, nameSchema, timeSchema } from "#lib/session";
 import { customerToList } from "../../access/principal.ts";
 import { newRouter, operation, principalOf, query } from "../../api/index.ts";
 import type { Db, Seals } from "../../db/index.ts";
+import type { Messenger } from "../../messenger/index.ts";
 import { type Cursor, cursorText, parseCursor } from "./cursor.ts";
 import type { ReceivedFeed } from "./feed.ts";
 import { newestSeq, type ReceivedPage, readReceived } from "./reader.ts";
@@ -14,6 +15,7 @@ export interface ReceivedRouteDeps {
   readonly db: Db;
   readonly seals: Seals;
   readonly clock: Clock;
+  readonly messenger: Messenger;
   readonly feed: ReceivedFeed;
   /** Aborts when the program stops: open streams end then. */
   readonly closing: AbortSignal;
@@ -28,6 +30,10 @@ const messageSchema = z
     time: timeSchema.meta({ description: "When the site stored it." }),
     receivedAt: timeSchema,
     contentType: z.string().nullable(),
+    sealed: z.boolean().meta({
+      description:
+        "It came sealed. For Solaris: verified, and shown opened; for another consumer: the ciphertext, which that one opens and verifies.",
+    }),
     body: z.string().optional().meta({ description: "When the body is a text (UTF-8)." }),
     bodyBase64: z.string().optional().meta({ description: "When it is not." }),
   })

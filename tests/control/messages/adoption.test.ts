@@ -8,13 +8,15 @@ import { eventually } from "#support/eventually";
 import type { Query } from "../../../control/db/index.ts";
 import { makeLanes } from "../../../control/lanes/index.ts";
 import { adoptEntries } from "../../../control/messages/push/adopt-entries.ts";
+import type { Carry } from "../../../control/messages/push/carry.ts";
 import { makePusher } from "../../../control/messages/push/pusher.ts";
 
 let side: DataSide;
 let replica: Replica;
 
 /** The gate is open in these tests. */
-const targets = { refusal: async () => new Fault("revoked") };
+const targets = { refusal: async () => new Fault("revoked"), sealed: async () => false };
+const carry: Carry = async (_lane, _sealed, messages) => messages.map(({ item: { body } }) => ({ body }));
 
 beforeAll(async () => {
   side = await DataSide.make();
@@ -55,7 +57,7 @@ describe("an entry whose process died", () => {
         return places ? Promise.reject(new Fault("closed")) : replica.deps.db.writeLater(...set);
       },
     };
-    const dying = makePusher({ ...replica.deps, targets, db, publishDown });
+    const dying = makePusher({ ...replica.deps, targets, carry, db, publishDown });
     const [result] = await dying.push(lane, [{ body: utf8("x") }]);
     if (result === undefined || result instanceof Fault) throw new TypeError("not pushed");
     await dying[Symbol.asyncDispose]();
@@ -78,7 +80,7 @@ describe("an entry whose process died", () => {
   test("before its publish: it is published by whoever finds it", async () => {
     const lane = await laneOf("d2");
     const never = new Promise<never>(() => undefined);
-    const dying = makePusher({ ...replica.deps, targets, publishDown: () => never });
+    const dying = makePusher({ ...replica.deps, targets, carry, publishDown: () => never });
     void dying.push(lane, [{ body: utf8("late") }]);
     const rows = "SELECT id FROM messages WHERE lane = ?";
     await eventually("rows", async () => (await replica.deps.db.read(rows, [lane.id])).length === 1);
@@ -90,7 +92,12 @@ describe("an entry whose process died", () => {
 
   test("two that find it take it over once", async () => {
     const lane = await laneOf("d3");
-    const dying = makePusher({ ...replica.deps, targets, publishDown: () => new Promise<never>(() => undefined) });
+    const dying = makePusher({
+      ...replica.deps,
+      targets,
+      carry,
+      publishDown: () => new Promise<never>(() => undefined),
+    });
     void dying.push(lane, [{ body: utf8("x") }]);
     const rows = "SELECT id FROM messages WHERE lane = ?";
     await eventually("rows", async () => (await replica.deps.db.read(rows, [lane.id])).length === 1);
@@ -106,6 +113,7 @@ describe("a broker that refuses", () => {
     const pusher = makePusher({
       ...replica.deps,
       targets,
+      carry,
       publishDown: (...call) =>
         full ? Promise.reject(new Fault("lane_full", "full", { detail: { limit: "lane" } })) : publishDown(...call),
     });
@@ -133,6 +141,7 @@ describe("a broker that refuses", () => {
     const pusher = makePusher({
       ...replica.deps,
       targets,
+      carry,
       publishDown: async (...call) => {
         await held.promise;
         if (full) throw new Fault("lane_full");
@@ -159,6 +168,7 @@ describe("a broker that refuses", () => {
     const pusher = makePusher({
       ...replica.deps,
       targets,
+      carry,
       publishDown: (to, bytes, token) => {
         tokens.push(token);
         return tokens.length < 3 ? Promise.reject(new Fault("broker")) : publishDown(to, bytes, token);
