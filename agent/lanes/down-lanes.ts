@@ -157,7 +157,9 @@ export class DownLanes {
     const { clock, random, sealOf } = this.#options;
     const intake = await sealOf(lane);
     const origin = { now: Math.floor(clock.now()), newId: () => hex(random(16)) };
-    return await Promise.all(batch.map((entry) => checkIncoming(entry, intake, origin)));
+    return await Promise.all(
+      batch.map((entry) => checkIncoming(entry, intake, origin, (id) => lane.inbox.had(id, origin.now))),
+    );
   }
 
   async #untilRoom({ lane }: OpenLane, bytes: number): Promise<void> {

@@ -1,10 +1,11 @@
 import { positionOf } from "#lib/delivery";
+import { sealedDownAgeMaxMs } from "#lib/limits";
 import type { Database, Statement } from "#lib/runtime";
 import type { Cursor, DownMessage } from "#lib/session";
 import { type IncomingEntry, readStoredMessages, type StoredEntry } from "./incoming.ts";
 import { type LaneRow, laneSpan, numberOf } from "./lane-row.ts";
 import type { Quota } from "./quota.ts";
-import { forgetIds, rememberIds, seenAmong } from "./seen-ids.ts";
+import { forgetIds, rememberIds, seenAmong, seenSince } from "./seen-ids.ts";
 import { appendUp, upBytes } from "./up-letters.ts";
 
 /** Decoded entries kept for the executor, so that a lane that keeps pace never reads its entries back. */
@@ -145,6 +146,11 @@ export class LaneInbox {
     this.#cursor = { created: last.created, seq: last.seq };
     this.#storedPosition = storedPosition;
     this.#tell();
+  }
+
+  /** Whether a message of this id was stored within the time that a sealed one may be old. */
+  had(id: string, now: number): Promise<boolean> {
+    return seenSince(this.#database, this.#lane, id, { fromMs: now - sealedDownAgeMaxMs, toMs: now });
   }
 
   /** The next entry after those handed out; undefined when there is none now. */

@@ -98,7 +98,8 @@ function wholeDead(body: Bytes, origin: EntryOrigin, code: FaultCode): IncomingE
 
 /** A dead letter about a message that the lane does not take, whole. */
 export function letterAbout(
-  { id, contentType, body }: DownMessage,
+  { contentType, body }: DownMessage,
+  about: string | undefined,
   origin: Pick<EntryOrigin, "created" | "seq" | "now" | "newId">,
   index: number,
   { code, message: reason }: Fault,
@@ -108,7 +109,7 @@ export function letterAbout(
       kind: "dead",
       id: origin.newId(),
       time: origin.now,
-      about: id,
+      ...(about === undefined ? {} : { about }),
       position: positionOf(origin.seq, index),
       code,
       reason: reason.slice(0, 500),

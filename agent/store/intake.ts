@@ -14,12 +14,14 @@ export interface LaneIntake {
 
 /**
  * `entry` without what its lane does not take: each such message becomes a dead letter with the reason, its neighbours stay. Ids of
- * sealed messages are remembered by the time that was signed, and forgotten by this node's clock: a broker's word moves neither.
+ * sealed messages are remembered by the time that was signed, and forgotten by this node's clock: a broker's word moves neither. A
+ * letter says nothing about an id that the lane `had`: whoever writes a genuine id over something else must not declare it dead.
  */
 export async function checkIncoming(
   entry: IncomingEntry,
   intake: LaneIntake,
   origin: Pick<EntryOrigin, "now" | "newId">,
+  had: (id: string) => Promise<boolean>,
 ): Promise<IncomingEntry> {
   const some = entry.messages.some((message) => message !== null && isSealed(message));
   if (!some && !intake.required) return entry;
@@ -34,9 +36,9 @@ export async function checkIncoming(
       if (at !== undefined) signedAt.set(message.id, at);
     } catch (error) {
       messages[index] = null;
-      letters.push(
-        letterAbout(message, { ...origin, created: entry.created, seq: entry.seq }, index, asFault(error, "crypto")),
-      );
+      const place = { ...origin, created: entry.created, seq: entry.seq };
+      const about = (await had(message.id)) ? undefined : message.id;
+      letters.push(letterAbout(message, about, place, index, asFault(error, "crypto")));
     }
   }
   return { ...entry, messages, letters, signedAt, forgetBefore: origin.now - sealedDownAgeMaxMs };

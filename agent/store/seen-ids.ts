@@ -34,6 +34,22 @@ export async function seenAmong(
   return new Set(rows.flatMap(([found]) => byHex.get(String(found)) ?? []));
 }
 
+/** Whether `id` was stored before in this lane, at any time of these. */
+export async function seenSince(
+  database: Database,
+  lane: number,
+  id: string,
+  { fromMs, toMs }: { readonly fromMs: number; readonly toMs: number },
+): Promise<boolean> {
+  const [first, last] = [spanOf(fromMs) - 1, spanOf(toMs) + 1];
+  const spans = Array.from({ length: last - first + 1 }, (_, index) => first + index);
+  const rows = await database.values(
+    "SELECT 1 FROM json_each(?) j CROSS JOIN seen s WHERE s.lane = ? AND s.span = j.value AND s.id = unhex(?) LIMIT 1",
+    [JSON.stringify(spans), lane, idHex(id)],
+  );
+  return rows.length > 0;
+}
+
 /** Statements that remember `ids` of this time. */
 export function rememberIds(lane: number, timeMs: number, ids: readonly string[]): Statement[] {
   if (ids.length === 0) return [];

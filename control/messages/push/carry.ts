@@ -15,19 +15,16 @@ export interface Carried {
   readonly body: Bytes;
 }
 
-/** Makes pushed messages what their lane carries. */
-export interface Carry {
-  /**
-   * As it is for a lane that is not sealed; else sealed to the node of now: by Solaris, or as its caller sealed it. The plaintext is in
-   * memory alone. Faults: `invalid` for a sealed message where none is taken, or one sealed to another key; `too_large`; `unavailable`
-   * before the node has an identity.
-   */
-  (
-    lane: Lane,
-    sealed: boolean,
-    messages: readonly { readonly id: string; readonly item: PushItem }[],
-  ): Promise<(Carried | Fault)[]>;
-}
+/**
+ * Makes pushed messages what their lane carries: as they are for a lane that is not sealed; else sealed to the node of now, by Solaris or
+ * as their caller sealed them. The plaintext is in memory alone. Faults: `invalid` for a sealed message where none is taken, or one
+ * sealed to another key; `too_large`; `unavailable` before the node has an identity.
+ */
+export type Carry = (
+  lane: Lane,
+  sealed: boolean,
+  messages: readonly { readonly id: string; readonly item: PushItem }[],
+) => Promise<(Carried | Fault)[]>;
 
 export interface CarryDeps {
   readonly db: Db;
