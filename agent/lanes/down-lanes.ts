@@ -157,9 +157,15 @@ export class DownLanes {
     const { clock, random, sealOf } = this.#options;
     const intake = await sealOf(lane);
     const origin = { now: Math.floor(clock.now()), newId: () => hex(random(16)) };
-    return await Promise.all(
-      batch.map((entry) => checkIncoming(entry, intake, origin, (id) => lane.inbox.had(id, origin.now))),
-    );
+    const taken = new Set<string>();
+    const had = async (id: string) => taken.has(id) || (await lane.inbox.had(id, origin.now));
+    const checked: IncomingEntry[] = [];
+    for (const entry of batch) {
+      const left = await checkIncoming(entry, intake, origin, had);
+      for (const message of left.messages) if (message !== null) taken.add(message.id);
+      checked.push(left);
+    }
+    return checked;
   }
 
   async #untilRoom({ lane }: OpenLane, bytes: number): Promise<void> {

@@ -165,7 +165,7 @@ export const messageStatementBytesMax = 1_420 * KiB;
 /** The largest statement, sealed: 4/3 of it, and 6 KiB for the header. Leaves 148 KiB of a session message. */
 export const sealedBytesMax = 1_900 * KiB;
 /** A message's body as it travels: plain, or sealed around a plain one. */
-export const carriedBodyBytesMax = sealedBytesMax;
+export const carriedBodyBytesMax = 1_900 * KiB;
 /** Sender identities that one sealed plugin names, beside Solaris; bytes of one chain in a desired state. */
 export const sealedSendersMax = 16;
 /** How often a sealed message may be wrapped for a replay: each makes it 16/9 as large. */
@@ -213,7 +213,7 @@ export const deliveryTries = 5;
 export const laneAgeMaxMs = 7 * 24 * 3_600_000;
 export const idempotencyKeyLifeMs = 24 * 3_600_000;
 /** A sealed message down that was signed longer ago is refused; the ids of those younger are all remembered, whatever time a broker tells. */
-export const sealedDownAgeMaxMs = laneAgeMaxMs;
+export const sealedDownAgeMaxMs = 7 * 24 * 3_600_000;
 /** The same up, where a message is signed when it is sent: what the broker may hold back for a while. */
 export const sealedUpAgeMaxMs = 7 * 24 * 3_600_000;
 /** How long after a node's next key was made Solaris takes messages signed by the one before: those under way meanwhile. */
@@ -247,6 +247,7 @@ if (bodyBytesMax * (4 / 3) + 16 * KiB > messageStatementBytesMax)
   throw new RangeError("a body must fit a message statement");
 if (Math.max(statementBytesMax, messageStatementBytesMax) * (4 / 3) + 2 * KiB > sealedBytesMax)
   throw new RangeError("every statement must fit when sealed");
+if (sealedBytesMax > carriedBodyBytesMax) throw new RangeError("a message must carry whatever is sealed");
 if (sealedBytesMax + 64 * KiB > sessionMessageBytesMax) throw new RangeError("a sealed one must fit a session message");
 if (streamsPerLinkMax * streamInitialCreditBytes > linkCreditMax / 2)
   throw new RangeError("new streams must leave half of the link's credit to those that need more");
