@@ -16,6 +16,7 @@ import { giveUpLane } from "./lanes/give-up-lane.ts";
 import { LaneSeals } from "./lanes/lane-seals.ts";
 import { PeerChannels } from "./peers/peer-channels.ts";
 import { PortalHost } from "./portals/portal-host.ts";
+import { serveTerminals } from "./portals/terminal-portals.ts";
 import { RunningPlugins } from "./running/plugin-runner.ts";
 import { makeSiteFetch } from "./site/site-fetch.ts";
 import type { SiteFile } from "./site/site-file.ts";
@@ -233,6 +234,7 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
   starting.use(peers);
   starting.defer(trust.onChange(() => portals.judgeAll()));
   starting.use(portals);
+  starting.use(await serveTerminals(config.dataDirectory, portals, log.child("portals")));
   starting.use(plugins);
   starting.use(startWatchdog({ limitMs: stuckMs, lastWords: "mercury: the event loop stood still; ending" }));
   starting.use(watchWaits(plugins, clock, (lane) => tunnel.statusChanged(lane)));

@@ -6,7 +6,7 @@ import type { ProxySettings } from "./network/proxy.ts";
 
 /** Everything that Mercury is told from outside before it runs. */
 export interface AgentConfig {
-  /** Holds `mercury.db`, `site.json`, `mercury.sock`, `lock.db`. */
+  /** Holds `mercury.db`, `site.json`, `mercury.sock`, `connect.sock`, `lock.db`. */
   readonly dataDirectory: string;
   /** The site's own list. */
   readonly siteFile: string;

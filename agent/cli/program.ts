@@ -68,6 +68,18 @@ function build(readConfig: ReadAgentConfig): Command {
       await statusCommand(config(), { json });
     });
   program
+    .command("connect")
+    .description("a portal for this terminal, of those that lead from this node; until Ctrl-C")
+    .argument(
+      "<node/outlet>",
+      "agent and name of the portal (mercury status lists them); the name alone: any of its agents",
+    )
+    .option("--listen <address>", "port, or address and port; default: a free port of 127.0.0.1")
+    .action(async (to: string, { listen }: { listen?: string }) => {
+      const { connectCommand } = await import("./connect-command.ts");
+      await connectCommand(config(), { to, listen });
+    });
+  program
     .command("doctor")
     .description("take the way of the tunnel hop by hop and name the one that fails; works before enrolling")
     .option("--gateway <address>", "test the way to this gateway")
@@ -124,6 +136,7 @@ Examples:
   mercury run
   MERCURY_TOKEN=… mercury run --allow erp.internal:8000      (in a container)
   mercury doctor
+  mercury connect agt_backend/db --listen 15432
 
 Exit codes: 0 done, 1 failed, 2 called wrongly, 75 failed in a way that may pass by itself.`;
 }

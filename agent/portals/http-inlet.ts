@@ -263,8 +263,9 @@ export class HttpInlet implements RunningInlet {
   }
 
   #failed(what: string, fault: Fault): void {
-    const { log, clock } = this.#parts;
+    const { log, clock, failed } = this.#parts;
     this.counts.failed(fault, clock.now());
+    failed?.(fault);
     const level = fault.code === "internal" ? "error" : "warn";
     log[level](what, { portal: this.#desired.name, code: fault.code, reason: fault.message });
   }

@@ -15,6 +15,8 @@ export interface InletParts {
   readonly log: Log;
   readonly site: SiteGuard;
   readonly peers: Pick<PeerChannels, "to">;
+  /** Told of each connection that is refused or cut. */
+  readonly failed?: (fault: Fault) => void;
 }
 
 /** The listening end of a portal, whatever it carries. */
@@ -109,8 +111,9 @@ export class Inlet implements RunningInlet {
   }
 
   #failed(what: string, fault: Fault): void {
-    const { log, clock } = this.#parts;
+    const { log, clock, failed } = this.#parts;
     this.counts.failed(fault, clock.now());
+    failed?.(fault);
     const level = fault.code === "internal" ? "error" : "warn";
     log[level](what, { portal: this.#desired.name, code: fault.code, reason: fault.message });
   }

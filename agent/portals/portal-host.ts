@@ -1,4 +1,4 @@
-import { asFault, type Fault, type FaultCode } from "#lib/fault";
+import { asFault, Fault, type FaultCode } from "#lib/fault";
 import type { MuxStream, VerifiedPeer } from "#lib/link";
 import { readOpening } from "#lib/portal";
 import type { DesiredInlet, DesiredPolicy, DesiredPortal, DesiredReport } from "#lib/session";
@@ -31,6 +31,15 @@ export interface PortalStatus {
   readonly last?: { readonly at: number; readonly code: string; readonly reason: string };
 }
 
+/** An inlet that somebody at this machine has beside the one that is wanted. */
+interface Terminal {
+  readonly portal: string;
+  readonly node: string | undefined;
+  readonly listen: DesiredInlet["listen"];
+  readonly inlet: RunningInlet;
+  readonly ended: (fault: Fault) => void;
+}
+
 /** The ends of portals that run at this node. What the desired state does not list does not exist. */
 export class PortalHost implements Disposable {
   readonly #parts: PortalHostParts;
@@ -40,6 +49,7 @@ export class PortalHost implements Disposable {
   readonly #failures = new Map<string, Fault>();
   readonly #policies = new Policies();
   readonly #outletParts: OutletParts;
+  readonly #terminals = new Set<Terminal>();
   #unread = 0;
 
   constructor(parts: PortalHostParts) {
@@ -72,6 +82,7 @@ export class PortalHost implements Disposable {
         this.#parts.log.error("portal can't run", { portal: portal.name, code, reason });
       }
     }
+    this.#changeTerminals(active);
     this.#parts.peers().portalsChanged();
     const names = new Set(wanted.map(({ name }) => name));
     const gone = new Set(before.map(({ name }) => name).filter((name) => !names.has(name)));
@@ -80,6 +91,44 @@ export class PortalHost implements Disposable {
       ...wanted.map((portal) => this.#itemOf(portal)),
       ...[...gone].map((name) => ({ kind: "portal" as const, name, actual: 0, wanted: 0, state: "removed" as const })),
     ];
+  }
+
+  /**
+   * An inlet of a portal that has one at this node, at another address and perhaps to one of its nodes only, until it is closed or the
+   * portal ends. Faults: `not_found`, `not_allowed_here`, `config` when the address can't be had.
+   */
+  async connect(
+    asked: {
+      readonly outlet: string;
+      readonly node?: string | undefined;
+      readonly listen: { host: string; port: number };
+    },
+    told: Pick<Terminal, "ended"> & { readonly failed: (fault: Fault) => void },
+  ): Promise<{ readonly inlet: RunningInlet; close(): void }> {
+    const { outlet, node, listen } = asked;
+    const inlets = this.#wanted.flatMap((portal) => (portal.end === "inlet" && portal.enabled ? portal : []));
+    const portal = inlets.find(({ name }) => name === outlet);
+    const names = inlets.map(({ name }) => name).join(", ");
+    if (portal === undefined)
+      throw new Fault(
+        "not_found",
+        `no portal ${outlet} leads from this node; there ${names === "" ? "is none" : `are: ${names}`}`,
+      );
+    const desired = narrowed(portal, node, listen);
+    if (desired === undefined) {
+      const { agentIds, name } = portal;
+      throw new Fault(
+        "not_found",
+        `${name} does not lead to ${node}; it leads to: ${agentIds.join(", ") || "nobody yet"}`,
+      );
+    }
+    const inlet = await startInlet(desired, { ...this.#inletParts(), failed: told.failed });
+    const terminal = { portal: portal.id, node, listen, inlet, ended: told.ended };
+    this.#terminals.add(terminal);
+    const close = () => {
+      if (this.#terminals.delete(terminal)) inlet.close();
+    };
+    return { inlet, close };
   }
 
   /** A stream that another node opened: read, judged and served. */
@@ -142,6 +191,7 @@ export class PortalHost implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    for (const { inlet } of this.#terminals) inlet.close();
     for (const [id, inlet] of this.#inlets) this.#stop(this.#inlets, id, inlet);
     for (const [id, outlet] of this.#outlets) this.#stop(this.#outlets, id, outlet);
   }
@@ -172,6 +222,20 @@ export class PortalHost implements Disposable {
     this.#inlets.set(portal.id, inlet);
   }
 
+  /** What terminals have is never wider than what is wanted now. */
+  #changeTerminals(active: ReadonlyMap<string, DesiredPortal>): void {
+    for (const terminal of this.#terminals) {
+      const portal = active.get(terminal.portal);
+      const now = portal?.end === "inlet" ? narrowed(portal, terminal.node, terminal.listen) : undefined;
+      if (now !== undefined && now.protocol === terminal.inlet.desired.protocol) terminal.inlet.update(now);
+      else {
+        this.#terminals.delete(terminal);
+        terminal.inlet.close();
+        terminal.ended(new Fault("closed", "the portal has ended, or leads elsewhere now"));
+      }
+    }
+  }
+
   #inletParts(): InletParts {
     const { clock, log, site, peers } = this.#parts;
     return { clock, log, site, peers: { to: (identifier) => peers().to(identifier) } };
@@ -194,6 +258,21 @@ export class PortalHost implements Disposable {
       return { ...common, state: "failed", code: fault.code, reason: fault.message.slice(0, 500) };
     return { ...common, actual: enabled ? actual : version, state: enabled ? "applied" : "disabled" };
   }
+}
+
+/** A portal at another address; undefined where it does not lead to `node` (an agent's id, or an identifier's beginning). */
+function narrowed(
+  portal: DesiredInlet,
+  node: string | undefined,
+  listen: DesiredInlet["listen"],
+): DesiredInlet | undefined {
+  if (node === undefined) return { ...portal, listen };
+  const at = portal.nodes.flatMap((identifier, index) =>
+    portal.agentIds[index] === node || (node.length >= 9 && identifier.startsWith(node)) ? [index] : [],
+  );
+  const picked = <T>(all: readonly T[]) => all.filter((_, index) => at.includes(index));
+  if (at.length === 0) return undefined;
+  return { ...portal, listen, nodes: picked(portal.nodes), agentIds: picked(portal.agentIds) };
 }
 
 const startInlet = (desired: DesiredInlet, parts: InletParts): Promise<RunningInlet> =>

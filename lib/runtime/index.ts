@@ -44,6 +44,7 @@ export { collectGarbage } from "./process/collect-garbage.ts";
 export { exclusiveLock } from "./process/exclusive-lock.ts";
 export { commandArguments, environment, type HostFacts, hostFacts, residentBytes } from "./process/host-facts.ts";
 export { askLocally, serveLocally } from "./process/local-endpoint.ts";
+export { type LocalSession, openLocalSession, serveLocalSessions } from "./process/local-session.ts";
 export { type LoopLag, type LoopLagMonitor, monitorLoopLag } from "./process/loop-lag.ts";
 export { hashPassword, verifyPassword } from "./process/password-hash.ts";
 export { type CommandAnswer, runCommand } from "./process/run-command.ts";

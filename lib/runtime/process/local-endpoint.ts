@@ -51,7 +51,8 @@ export function askLocally(path: string, timeoutMs = 3_000): Promise<string | un
   });
 }
 
-function addressOf(path: string): string {
+/** A path that a socket can have: a long one is hashed; a pipe's name on Windows. */
+export function addressOf(path: string): string {
   const hash = createHash("sha256").update(path).digest("hex").slice(0, 32);
   if (process.platform === "win32") return `\\\\.\\pipe\\mercury-${hash}`;
   return Buffer.byteLength(path) <= socketPathMax ? path : join(tmpdir(), `mercury-${hash}.sock`);

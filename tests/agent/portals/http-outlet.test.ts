@@ -113,8 +113,7 @@ const head = (change: object = {}) => {
   const body = encodeCbor({ method: "GET", target: "/x", headers: [], bodyBytes: 0, ...change } as never); // what no inlet says, too
   return concat(uint32(body.length), body);
 };
-const get = (target: string, method = "GET") =>
-  encodeHead({ method, target, headers: [["x-a", "1"]], bodyBytes: 0 });
+const get = (target: string, method = "GET") => encodeHead({ method, target, headers: [["x-a", "1"]], bodyBytes: 0 });
 
 describe("raw streams, past any HTTP inlet", () => {
   beforeEach(() => host.apply([portal()], []));
@@ -149,7 +148,9 @@ describe("raw streams, past any HTTP inlet", () => {
 
   test("headers of the connection, lengths and hosts of the head's own are not sent", async () => {
     const headers = ["host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "expect"];
-    const said = await answer(await raw(head({ method: "POST", headers: headers.map((name) => [name, "9"]), bodyBytes: 0 })));
+    const said = await answer(
+      await raw(head({ method: "POST", headers: headers.map((name) => [name, "9"]), bodyBytes: 0 })),
+    );
     expect(said).toMatchObject({ status: 200 });
     const text = asked().toLowerCase();
     expect(text).toContain(`host: 127.0.0.1:${service.port}\r\n`);
