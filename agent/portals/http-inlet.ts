@@ -108,10 +108,12 @@ export class HttpInlet implements RunningInlet {
       exchange = this.#begin(opened, small);
       const { stream, source } = exchange;
       this.counts.sentBytes += body.length;
-      request.signal.addEventListener("abort", () => {
+      const clientGone = () => {
         stream.reset("closed");
         over();
-      });
+      };
+      request.signal.addEventListener("abort", clientGone);
+      if (request.signal.aborted) clientGone();
       if (!small) void this.#send(request, exchange);
       const answer = await readAnswerHead(opened.first, source);
       const response = await this.#respond(request, connection, exchange, answer, over);

@@ -28,6 +28,7 @@ export interface ServiceSockets {
 interface RuntimeSocket extends WebSocket {
   pause(): void;
   resume(): void;
+  terminate(): void;
 }
 type RuntimeSocketClass = new (
   url: string,
@@ -118,7 +119,7 @@ export async function serveSocket(
     if (fault !== undefined) throw fault;
   } finally {
     taking.catch(() => undefined); // told by the race
-    if (!isClosed) socket.close(1_001, "");
+    if (!isClosed) socket.terminate(); // the service learns that it was lost, not closed
   }
 }
 

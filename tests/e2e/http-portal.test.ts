@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { eventually } from "../support/eventually.ts";
 import { freePort } from "../support/free-port.ts";
 import { Stack } from "../support/stack.ts";
@@ -33,6 +34,18 @@ let port: number;
 const gone = { bytes: 0, cancelled: 0 };
 /** Paths of requests that came whole. */
 const served: string[] = [];
+
+const flooded = { left: 0, sent: 0 };
+
+/** As many messages as the socket takes. */
+function flood(socket: Bun.ServerWebSocket<unknown>): void {
+  while (flooded.left > 0) {
+    const sent = socket.send(new Uint8Array(65_536));
+    flooded.left--;
+    flooded.sent++;
+    if (sent < 0) return; // queued: the rest when it has left
+  }
+}
 
 /** A real HTTP server with everything that goes through a portal. */
 function startService(): typeof service {
@@ -107,8 +120,10 @@ function startService(): typeof service {
       message(socket, message) {
         if (message === "close me") socket.close(4_321, "as asked");
         else if (message === "die") socket.terminate();
+        else if (message === "flood") flood(socket);
         else socket.send(message);
       },
+      drain: (socket) => flood(socket),
     },
   });
   return { port: server.port ?? 0, stop: (now) => server.stop(now) };
@@ -268,6 +283,46 @@ describe("an HTTP portal between two nodes", () => {
     });
     lost.send("die");
     expect((await ended).code).not.toBe(1_000);
+  });
+
+  test("a WebSocket that is not read stops the service's, loses nothing, and ends with the client", async () => {
+    const socket = new WebSocket(`ws://127.0.0.1:${port}/ws`) as WebSocket & { pause(): void; resume(): void };
+    let bytes = 0;
+    socket.binaryType = "arraybuffer";
+    socket.onmessage = ({ data }) => {
+      bytes += (data as ArrayBuffer).byteLength;
+    };
+    await new Promise((resolve) => {
+      socket.onopen = resolve;
+    });
+    socket.pause();
+    flooded.left = 2_048;
+    socket.send("flood");
+    let before = -1;
+    await eventually(
+      "the service stands still",
+      () => {
+        const still = flooded.sent === before && before > 0;
+        before = flooded.sent;
+        return still;
+      },
+      { everyMs: 500 },
+    );
+    expect(flooded.sent).toBeLessThan(1_024);
+    socket.resume();
+    await eventually("all of it comes", () => bytes === 2_048 * 65_536);
+    socket.close();
+    await eventually("nothing of it is left", async () => {
+      const { portals } = await backend.site.status();
+      return portals.find(({ name }) => name === "main")?.open === 0;
+    });
+  });
+
+  test("an inlet may be a Unix socket in a directory of the site's list", async () => {
+    const unix = join(site.site.exchange, "web.sock");
+    await portal("unix", {}, { inlet: { agentId: site.agentId, listen: { unix } } });
+    const seen = (await (await fetch("http://localhost/over/unix", { unix })).json()) as Seen;
+    expect([seen.path, seen.headers["x-forwarded-for"]]).toEqual(["/over/unix", undefined]);
   });
 
   test("256 MiB stream through in both directions in bounded memory", async () => {

@@ -163,3 +163,77 @@ describe("a portal", () => {
     expect((await call("GET", "/portals?mode=tls")).json.items).toEqual([]);
   });
 });
+
+describe("a portal that carries HTTP", () => {
+  const secret = "LK-4711-only-for-the-inlet";
+  const web = (name: string, http: object = {}, change: object = {}) =>
+    portal(name, { protocol: "http", http: { headers: { "X-Licence-Key": secret }, ...http }, ...change });
+
+  test("gives the headers to its inlet alone; no answer and no row shows them", async () => {
+    const { status, json } = await create(web("web", { tls: true, hosts: ["shop.internal"] }));
+    expect(status).toBe(201);
+    expect(json.http).toEqual({
+      hosts: ["shop.internal"],
+      headers: { "x-licence-key": "‹secret›" },
+      tls: true,
+      answerTimeoutMs: 60_000,
+    });
+    expect(await named("site", "web")).toMatchObject({
+      protocol: "http",
+      agentIds: ["backend"],
+      http: { hosts: ["shop.internal"], headers: { "x-licence-key": secret } },
+    });
+    expect(await named("backend", "web")).toMatchObject({ http: { tls: true, answerTimeoutMs: 60_000 } });
+    expect(JSON.stringify(await named("backend", "web"))).not.toContain(secret);
+    const rows = await replica.deps.db.read<Record<string, never>>("SELECT * FROM portals", []);
+    const audited = await replica.deps.db
+      .read<Record<string, never>>("SELECT * FROM audit_entries", [])
+      .catch(() => []);
+    const read = await call("GET", `/portals/${json.id}`);
+    const listed = await call("GET", "/portals?limit=200");
+    for (const shown of [rows, audited, read.json, listed.json, json])
+      expect(
+        JSON.stringify(shown, (_, value) =>
+          value instanceof Uint8Array ? Buffer.from(value).toString("latin1") : value,
+        ),
+      ).not.toContain(secret);
+  });
+
+  test("keeps a value behind its mask while it leads to the same service, and never sends it to another", async () => {
+    const { json } = await create(web("masked"));
+    const masked = { headers: { "x-licence-key": "‹secret›" } };
+    const put = (change: object, http: object = masked) =>
+      call("PUT", `/portals/${json.id}`, web("masked", http, change));
+    expect((await put({ connectionsMax: 3 })).status).toBe(200);
+    expect(await named("site", "masked")).toMatchObject({ version: 2, http: { headers: { "x-licence-key": secret } } });
+    const elsewhere = [
+      put({ outlet: { agentIds: ["backend"], target: { host: "evil.internal", port: 5_432 } } }),
+      put({ outlet: { agentIds: ["backend"], target: { host: "db.internal", port: 1 } } }),
+      put({ outlet: { agentIds: ["backend", "spare"], target: { host: "db.internal", port: 5_432 } } }),
+      put({}, { ...masked, tls: true }),
+    ];
+    for (const answer of await Promise.all(elsewhere)) {
+      expect(answer.status).toBe(422);
+      expect(answer.json.errors[0].path).toBe("http.headers.x-licence-key");
+    }
+    expect((await put({}, { headers: { "x-other": "‹secret›" } })).status).toBe(422);
+    expect((await put({}, {})).status).toBe(200);
+  });
+
+  test("refuses headers that it sets itself, what is no header, and what TCP does not have", async () => {
+    for (const [name, value] of [
+      ["host", "x"],
+      ["Connection", "x"],
+      ["x-forwarded-for", "x"],
+      ["content-length", "1"],
+      ["x y", "x"],
+      ["x-a", "1\r\nx-b: 2"],
+      ["x-a", "grüße"],
+    ] as const) {
+      const { status, json } = await create(web("refused", { headers: { [name]: value } }));
+      expect([name, status, json.code]).toEqual([name, 422, "invalid"]);
+    }
+    expect((await create(portal("refused", { http: {} }))).json.errors[0].path).toBe("http");
+    expect((await create(web("refused", {}, { proxyProtocol: true }))).json.errors[0].path).toBe("proxyProtocol");
+  });
+});
