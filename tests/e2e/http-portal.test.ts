@@ -502,4 +502,22 @@ describe("an HTTP portal between two nodes", () => {
     expect((await fetch(at("/h"), { headers: { host: "shop.internal" } })).status).toBe(421);
     for (const file of stack.logFiles) expect(readFileSync(file, "utf8")).not.toContain(licenceKey);
   });
+
+  test("a node that asks more often than its licence allows is told when to come again", async () => {
+    const { customerId } = await stack.api.createCustomer("Small shop", { rateLimitRpm: 4 });
+    const small = await stack.addAgent({ name: "small", customerId });
+    const served = await stack.addAgent({ name: "served", customerId, allow: [`127.0.0.1:${service.port}`] });
+    const inlet = { agentId: small.agentId, listen: { port: freePort() } };
+    const outlet = { agentIds: [served.agentId], target: { host: "127.0.0.1", port: service.port } };
+    const wanted = { name: "few", protocol: "http", inlet, outlet };
+    const { id } = await stack.api.call<PortalView>("POST", "/portals", { customerId, ...wanted });
+    await running(id);
+    for (let count = 0; count < 4; count++) expect((await fetch(at("/few", inlet.listen.port))).status).toBe(200);
+    const refused = await fetch(at("/few", inlet.listen.port));
+    expect(refused.status).toBe(429);
+    const waitS = Number(refused.headers.get("retry-after"));
+    expect(waitS).toBeGreaterThan(10);
+    expect(waitS).toBeLessThanOrEqual(15);
+    expect(await refused.json()).toMatchObject({ code: "limited", status: 429 });
+  });
 });

@@ -34,6 +34,7 @@ beforeEach(async () => {
   clock = new DrivenClock();
   service = serveTcp({
     data(connection) {
+      if (connection.text.includes("/hold")) return;
       if (/\r\n\r\n(?:abc)?$/.test(connection.text) || connection.text.endsWith("0\r\n\r\n"))
         void connection.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-from: service\r\n\r\nok");
     },
@@ -159,7 +160,9 @@ describe("raw streams, past any HTTP inlet", () => {
   });
 
   test("a body of another length than was said ends the request, and its bytes are nobody else's", async () => {
-    const short = await raw(concat(head({ method: "POST", bodyBytes: 200_000 }), new Uint8Array(1_000).fill(65)));
+    const short = await raw(
+      concat(head({ method: "POST", target: "/hold", bodyBytes: 200_000 }), new Uint8Array(1_000).fill(65)),
+    );
     await eventually("it has begun", () => asked().includes("POST"));
     short.end();
     expect(await answer(short)).toBe("malformed");
@@ -171,7 +174,7 @@ describe("raw streams, past any HTTP inlet", () => {
   });
 
   test("a client that goes away ends the request to the service", async () => {
-    const stream = await raw(head({ method: "POST", bodyBytes: 500_000 }));
+    const stream = await raw(head({ method: "POST", target: "/hold", bodyBytes: 500_000 }));
     await eventually("it has begun", () => service.connections.length === 1);
     stream.reset("closed");
     expect(await service.connections[0]?.closed).toBeDefined();
@@ -192,7 +195,7 @@ describe("per request, where it is served", () => {
 
   test("a request under way ends when its policy does not allow it any more", async () => {
     await host.apply([portal({ policy: "pol_1" })], rules('request.method == "POST"'));
-    const stream = await raw(head({ method: "POST", bodyBytes: 500_000 }));
+    const stream = await raw(head({ method: "POST", target: "/hold", bodyBytes: 500_000 }));
     await eventually("it has begun", () => service.connections.length === 1);
     await host.apply([portal({ policy: "pol_1" })], rules('request.method == "GET"'));
     expect(await answer(stream)).toBe("forbidden");
@@ -213,7 +216,7 @@ describe("per request, where it is served", () => {
 
   test("more requests at a time than the portal allows are refused with a time to wait", async () => {
     await host.apply([portal({ connectionsMax: 1 })], []);
-    const open = await raw(head({ method: "POST", bodyBytes: 500_000 }));
+    const open = await raw(head({ method: "POST", target: "/hold", bodyBytes: 500_000 }));
     await eventually("it has begun", () => service.connections.length === 1);
     expect(await answer(await raw(get("/x")))).toMatchObject({ code: "limited" });
     open.reset("closed");
