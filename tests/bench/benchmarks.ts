@@ -3,6 +3,7 @@ import type { Figure } from "./figure.ts";
 import { lag } from "./suites/lag.ts";
 import { latency } from "./suites/latency.ts";
 import { mercuryStart } from "./suites/mercury-start.ts";
+import { portal } from "./suites/portal/portal.ts";
 import { pull } from "./suites/pull.ts";
 import { pushEmbedded, pushNats } from "./suites/push.ts";
 import { sessions } from "./suites/sessions.ts";
@@ -32,5 +33,6 @@ export const benchmarks: readonly Benchmark[] = [
     ...nats,
     run: sessions,
   },
+  { name: "portal", what: "TCP through a portal, beside ssh -L through a jump host", ...nats, run: portal },
   { name: "mercury", what: "start to online, resident memory", run: mercuryStart },
 ];

@@ -40,6 +40,29 @@ export function atMostOver(name: string, value: number, unit: string, yardstick:
   return { name, value, unit, yardstick, ratio: value / yardstick, target, ok: value - yardstick <= margin };
 }
 
+/** At least `factor` times what a peer reached; without the peer the value alone, judged by nobody. */
+export function timesPeer(name: string, value: number, unit: string, peer: number | undefined, factor: number): Figure {
+  if (peer !== undefined) return atLeastTimes(name, value, unit, peer, factor);
+  return { name, value, unit, yardstick: null, ratio: null, target: `≥ ${factor} ×`, ok: null };
+}
+
+/** At most `target`, or at most `factor` times what a peer reached. */
+export function atMostOrTimesPeer(
+  name: string,
+  value: number,
+  unit: string,
+  peer: number | undefined,
+  { target, factor }: { target: number; factor: number },
+): Figure {
+  const words = `≤ ${target} or ≤ ${factor} ×`;
+  if (peer === undefined) {
+    const ok = value <= target ? true : null;
+    return { name, value, unit, yardstick: null, ratio: null, target: words, ok };
+  }
+  const ratio = value / peer;
+  return { name, value, unit, yardstick: peer, ratio, target: words, ok: value <= target || ratio <= factor };
+}
+
 /** What could not be measured here, since a peer is not installed. */
 export function notMeasured(name: string): Figure {
   return { name, value: null, unit: "", yardstick: null, ratio: null, target: "", ok: null };
