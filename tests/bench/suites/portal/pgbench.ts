@@ -1,4 +1,6 @@
 import type { Postgres } from "../../../support/postgres.ts";
+import type { Stack } from "../../../support/stack.ts";
+import { countCpu } from "../../cpu-time.ts";
 import { type Figure, timesPeer } from "../../figure.ts";
 import { median } from "../../median.ts";
 
@@ -7,6 +9,7 @@ const rounds = 2;
 
 /** Selects by primary key, 8 clients; in turns with the peer, and once without anything between. */
 export async function pgbench(
+  stack: Stack,
   server: Postgres,
   ports: { readonly ours: number; readonly peer: number | undefined },
   note: (text: string) => void,
@@ -15,7 +18,10 @@ export async function pgbench(
   const [ours, peers]: [number[], number[]] = [[], []];
   for (let round = 0; round < rounds; round++) {
     if (ports.peer !== undefined) peers.push(await selects(server, ports.peer));
-    ours.push(await selects(server, ports.ours));
+    const used = countCpu(stack);
+    const tps = await selects(server, ports.ours);
+    ours.push(tps);
+    if (round === rounds - 1) note(`µs of processor time a select: ${used(tps * seconds)}`);
   }
   const shown = (values: readonly number[]) => values.map((value) => Math.round(value)).join(", ") || "not measured";
   const direct = await selects(server, server.port);

@@ -12,6 +12,8 @@ export interface PortalStack extends AsyncDisposable {
   readonly backend: MercurySite;
   /** Makes a TCP portal to a port that the stack was made for; where it listens. */
   portalTo(targetPort: number): Promise<number>;
+  /** Stops both Mercurys and starts them again; resolves when both are online. */
+  restartNodes(): Promise<void>;
 }
 
 export async function portalStack(targetPorts: readonly number[]): Promise<PortalStack> {
@@ -41,6 +43,12 @@ export async function portalStack(targetPorts: readonly number[]): Promise<Porta
           return nodes.every(({ inSync }) => inSync);
         });
         return port;
+      },
+      async restartNodes() {
+        const nodes = [site.site, backend.site];
+        await Promise.all(nodes.map(({ program }) => program.stop()));
+        for (const node of nodes) node.start();
+        await Promise.all(nodes.map(({ program }) => program.until(/"online"/)));
       },
       [Symbol.asyncDispose]: () => stack[Symbol.asyncDispose](),
     };

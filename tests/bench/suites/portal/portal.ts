@@ -32,8 +32,8 @@ export async function portal(note: (text: string) => void): Promise<readonly Fig
   if (postgres === undefined) {
     note("pgbench is not measured: PostgreSQL is not installed (Debian: postgresql)");
     figures.push(notMeasured("portal, pgbench -S"));
-  } else figures.push(...(await pgbench(postgres, await through(postgres.port), note)));
+  } else figures.push(...(await pgbench(bench.stack, postgres, await through(postgres.port), note)));
   figures.push(...(await pings([bench.site, bench.backend], echoed.ours, note)));
-  figures.push(...(await standstill(bench.stack, echoed.ours, note)));
+  figures.push(...(await standstill(bench, echoed.ours, note)));
   return figures;
 }
