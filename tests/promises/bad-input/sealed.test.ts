@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { Broker } from "#lib/broker";
 import { fromBase64url, utf8 } from "#lib/bytes";
+import type { ReceivedSealed } from "#lib/client";
 import { webSuite } from "#lib/crypto";
 import { createIdentity, nodeKeys, recipientOf, verifyIdentity } from "#lib/identity";
 import { systemClock, systemRandom } from "#lib/runtime";
@@ -10,6 +11,7 @@ import type { DownMessage } from "#lib/session";
 import { type MessageContent, type MessageLane, type Sender, sealedContentType, sealMessage } from "#lib/statement";
 import { DownLane } from "../../support/down-lane.ts";
 import { eventually } from "../../support/eventually.ts";
+import { freePort } from "../../support/free-port.ts";
 import { intruder } from "../../support/intruder.ts";
 import { needs } from "../../support/needs.ts";
 import { addService } from "../../support/service.ts";
@@ -239,5 +241,86 @@ needs("nats-server", "apt-get install nats-server")("in the lane of a sealed plu
       timeoutMs: 30_000,
     });
     expect(await textOf(id)).toBe("from before");
+  });
+
+  test("a dead one is replayed as its sender made it, and only under Solaris' word", async () => {
+    const { plugin, lane } = await laneOfItsOwn();
+    site.start();
+    await stack.online(agentId);
+    // Takes no messages: each is dead at once.
+    const { config: _config, type: _type, ...sealing } = fileConfig(true);
+    const port = freePort();
+    await stack.api.putPlugin(agentId, plugin, {
+      ...sealing,
+      type: "webhook",
+      config: { port, auth: { kind: "none" } },
+    });
+    await stack.applied(agentId, plugin);
+    const sealed = await service.client.seal({ agentId, plugin }, { body: utf8("by the shop") });
+    const pushed = await service.client.push(sealed, { waitS: 20 });
+    expect(pushed.state).toBe("dead");
+    const [letter] = await eventually("it has its letter", async () => {
+      const items = await lettersOf(plugin);
+      return items.length > 0 && items;
+    });
+    await stack.api.putPlugin(agentId, plugin, fileConfig(true));
+    await stack.applied(agentId, plugin);
+    const payload = await (await stack.api.request("GET", `/dead-letters/${letter?.id}/payload`)).text();
+    expect(payload).not.toContain("by the shop");
+    const replay = await stack.api.call<{ id: string }>("POST", `/dead-letters/${letter?.id}/replay`);
+    await eventually("it is applied", async () => (await stack.api.message(replay.id)).state === "applied");
+    expect(await textOf(pushed.id)).toBe("by the shop");
+    const wrapped = { id: "wrapped", contentType: sealedContentType, replays: pushed.id, body: sealed.body };
+    await site.program.stop();
+    await lane.put([await forged(service.service.keys, plugin, wrapped)]);
+    expect(codes(await settle(plugin, 2))).toEqual(["refused", "statement_invalid"]);
+  });
+
+  test("a revoked sender is none", async () => {
+    const gone = await addService(stack, customerId, "gone");
+    const { plugin, lane } = await laneOfItsOwn();
+    site.start();
+    await stack.online(agentId);
+    const senders = [service.service.agentId, gone.service.agentId];
+    await stack.api.putPlugin(agentId, plugin, { ...fileConfig(true), sealing: { senders } });
+    await stack.applied(agentId, plugin);
+    const sealed = await gone.client.seal({ agentId, plugin }, { body: utf8("still good") });
+    expect((await gone.client.push(sealed, { waitS: 20 })).state).toBe("applied");
+    await site.program.stop();
+    await stack.api.revoke(gone.service.agentId);
+    await lane.put([await forged(gone.service.keys, plugin, { id: "late", body: utf8("a lie") })]);
+    expect(codes(await settle(plugin, 1))).toEqual(["revoked"]);
+  });
+
+  test("what comes up for a service is opened by it alone, and by nobody under another name", async () => {
+    const port = freePort();
+    const other = await stack.addAgent({ customerId, name: "up", allow: [`127.0.0.1:${port}`] });
+    const wanted = { type: "webhook", config: { port, auth: { kind: "none" } }, sealed: true };
+    await stack.api.putPlugin(other.agentId, "hook", { ...wanted, sealing: { consumer: service.service.agentId } });
+    await stack.applied(other.agentId, "hook");
+    const headers = { "content-type": "text/plain" };
+    expect((await fetch(`http://127.0.0.1:${port}/`, { method: "POST", body: "for the shop", headers })).status).toBe(
+      202,
+    );
+    const [item] = await eventually("it is received", async () => {
+      const { items } = await stack.api.call<{ items: ReceivedSealed[] }>("GET", `/received?agentId=${other.agentId}`);
+      return items.length > 0 && items;
+    });
+    if (item === undefined) throw new TypeError("nothing received");
+    expect(item.body).not.toContain("for the shop");
+    expect(await service.client.open(item)).toMatchObject({
+      id: item.id,
+      contentType: "text/plain",
+      body: utf8("for the shop"),
+    });
+    await expect(stranger.client.open(item)).rejects.toMatchObject({ code: "crypto" });
+    await expect(service.client.open({ ...item, id: "another" })).rejects.toMatchObject({ code: "statement_invalid" });
+    await expect(service.client.open({ ...item, plugin: "another" })).rejects.toMatchObject({ code: "unknown_plugin" });
+    await expect(service.client.open({ ...item, agentId })).rejects.toMatchObject({ code: "statement_invalid" });
+    await expect(service.client.open({ ...item, receivedAt: item.receivedAt + 8 * 86_400_000 })).rejects.toMatchObject({
+      code: "statement_expired",
+    });
+    service.client.expect(other.agentId, service.service.keys.identity.identifier);
+    await expect(service.client.open(item)).rejects.toMatchObject({ code: "identity_unexpected" });
   });
 });
