@@ -117,6 +117,15 @@ describe("desired state", () => {
     expect([...runner.running().keys()]).toEqual(["files"]);
   });
 
+  test("the last good form is sealed where the one that can't run is: it takes no more than that", async () => {
+    const named = { identifier: `I${"a".repeat(64)}`, chain: "AA" };
+    const seal = { solaris: named, senders: [], consumer: named };
+    await want(1, plugin("erp", 1));
+    runner.refused.add("erp 2");
+    await want(2, plugin("erp", 2, { seal }));
+    expect(runner.running().get("erp")).toMatchObject({ version: 1, seal });
+  });
+
   test("the last good form comes back after a restart, and no newer failed one", async () => {
     await want(1, plugin("erp", 1));
     runner.refused.add("erp 2");
