@@ -63,7 +63,8 @@ export class ParkedStreams {
       for (const stream of this.#streams) {
         if ((stream.pausedMs ?? late) > late) continue;
         this.#streams.delete(stream);
-        stream.fail(new Fault("timeout", "no channel to the peer in time"), true);
+        // One that is over was held for the peer alone: what came of it can still be read.
+        if (!stream.over) stream.fail(new Fault("timeout", "no channel to the peer in time"), true);
       }
       this.#watch();
     });

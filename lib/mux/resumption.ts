@@ -84,9 +84,7 @@ export class Resumption {
 
   /** The peer opens something new: what it did not say goes on does not. */
   opens(): void {
-    for (const stream of this.#awaited.values())
-      stream.fail(resetFault("the peer holds it no more", "not_found"), true);
-    this.#awaited.clear();
+    this.#giveUp(resetFault("the peer holds it no more", "not_found"));
   }
 
   /** A stream of the table is gone. */
@@ -125,16 +123,21 @@ export class Resumption {
     wake();
   }
 
+  /** One that is over was held for the peer alone: what came of it can still be read. */
+  #giveUp(fault: Fault): void {
+    for (const stream of this.#awaited.values()) if (!stream.over) stream.fail(fault, true);
+    this.#awaited.clear();
+  }
+
   #watch(held: readonly Stream[]): void {
     const { clock, streams, scheduler } = this.#parts;
     const now = clock.monotonic();
     const oldest = Math.min(...held.map(({ pausedMs = now }) => pausedMs));
     this.#cancel = clock.after(Math.max(0, Math.ceil(oldest + resumeWithinMs - now)), () => {
       const fault = new Fault("timeout", "the peer did not say in time where it stands");
-      for (const stream of this.#awaited.values()) stream.fail(fault, true);
-      this.#awaited.clear();
+      this.#giveUp(fault);
       for (const stream of this.#asked) {
-        stream.fail(fault, true);
+        if (!stream.over) stream.fail(fault, true);
         scheduler.remove(stream);
         streams.drop(stream);
         scheduler.reset(stream.number, fault.code);

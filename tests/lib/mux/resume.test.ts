@@ -194,6 +194,27 @@ describe("a stream over several channels", () => {
     expect([pair.a.mux.streams, pair.b.mux.streams]).toEqual([0, 0]);
   });
 
+  test("that is over at its opener, whose last word was lost, can still be read to its end", async () => {
+    for (const gone of ["opens", "time"] as const) {
+      const pair = new Pair();
+      const stream = pair.a.mux.open();
+      await pair.run();
+      const there = taken(pair.b, stream);
+      await stream.write(pattern(100));
+      stream.end();
+      await pair.run(); // b has it all, unread, and a knows
+      there.end();
+      while (pair.a.mux.streams > 0) pair.step(1, 1);
+      expect(pair.b.mux.streams).toBe(1); // what a said about b's end is under way
+      pair.cut();
+      if (gone === "time") await pair.clock.advance(resumeWithinMs);
+      pair.join();
+      pair.a.mux.open(); // whoever opens something new has said all that goes on
+      await pair.run();
+      expect(await readAll(there)).toEqual(pattern(100));
+    }
+  });
+
   test("is reset after a minute without a channel, at both ends, and not before", async () => {
     const pair = new Pair();
     const stream = pair.a.mux.open();
