@@ -8,13 +8,19 @@ import type { RelayOffer, Relays } from "../tunnel/relays.ts";
 import type { Trust } from "../tunnel/trust.ts";
 import { PeerChannel } from "./peer-channel.ts";
 
+/** Of who this node is and whom it believes, what its channels need. */
+export type PeerTrust = Pick<
+  Trust,
+  "keys" | "credential" | "authority" | "freshness" | "isRevoked" | "keepAuthority" | "onChange"
+>;
+
 /** What channels to other nodes need of this one. */
 export interface PeerParts {
   readonly suite: CryptoSuite;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
-  readonly trust: Trust;
+  readonly trust: PeerTrust;
   /** The wires of the session that is open. Fault `offline` when none is. */
   readonly relays: () => Relays;
   /** Has the cloud show the revocation list; resolves once one of this number is held. */
