@@ -93,11 +93,12 @@ export class HttpInlet implements RunningInlet {
         new Fault("limited", "as many requests as the portal allows are open", { detail: { retryAfterMs: 1_000 } }),
       );
     counts.open++;
-    connection.keepOpen(); // streams of events may be silent for long
+    const settled = connection.keepOpen(); // streams of events may be silent for long
     let exchange: Exchange | undefined;
     const over = () => {
       if (exchange === undefined || !this.#streams.delete(exchange.stream)) return;
       counts.open--;
+      settled();
     };
     try {
       const head = this.#headOf(request, connection);
@@ -119,8 +120,10 @@ export class HttpInlet implements RunningInlet {
       const response = await this.#respond(request, connection, exchange, answer, over);
       return response;
     } catch (error) {
-      if (exchange === undefined) counts.open--;
-      else {
+      if (exchange === undefined) {
+        counts.open--;
+        settled();
+      } else {
         exchange.stream.reset("closed");
         over();
       }

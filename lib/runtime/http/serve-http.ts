@@ -14,8 +14,11 @@ export interface HttpConnection {
    * no upgrade or the client is gone. Whatever the handler answers afterwards is dropped.
    */
   upgrade(headers?: Readonly<Record<string, string>>): ServerSocket | undefined;
-  /** Lets this request be silent for as long as it likes (long polls, live streams). */
-  keepOpen(): void;
+  /**
+   * Lets this request be silent for as long as it likes (long polls, live streams). What it answers is to be called when the
+   * request is all but over: its connection may wait for another no longer than others do.
+   */
+  keepOpen(): () => void;
 }
 
 /** How a server listens. */
@@ -90,6 +93,7 @@ export function serveHttp(options: HttpServerOptions): HttpServer {
 
 function listen(options: HttpServerOptions): Server<SocketData> {
   const internal = () => new Response(null, { status: 500 });
+  const idleSeconds = Math.ceil((options.idleTimeoutMs ?? 30_000) / 1_000);
   try {
     const { unix } = options;
     if (unix !== undefined) removeDeadSocket(unix);
@@ -100,7 +104,7 @@ function listen(options: HttpServerOptions): Server<SocketData> {
       async fetch(request: Request, server: Server<SocketData>) {
         const data: SocketData = { socket: undefined };
         try {
-          const response = await options.fetch(request, connectionOf(request, server, data));
+          const response = await options.fetch(request, connectionOf(request, server, data, idleSeconds));
           return data.socket === undefined ? response : undefined;
         } catch (error) {
           options.onError?.(error);
@@ -141,21 +145,29 @@ function listen(options: HttpServerOptions): Server<SocketData> {
       hostname: options.host,
       port: options.port,
       reusePort: false, // on by default while `development` is off (measured): another process would get half of the connections
-      idleTimeout: Math.ceil((options.idleTimeoutMs ?? 30_000) / 1_000),
+      idleTimeout: idleSeconds,
     });
   } catch (cause) {
     throw new Fault("config", `cannot listen on ${options.unix ?? `${options.host} port ${options.port}`}`, { cause });
   }
 }
 
-function connectionOf(request: Request, server: Server<SocketData>, data: SocketData): HttpConnection {
+function connectionOf(
+  request: Request,
+  server: Server<SocketData>,
+  data: SocketData,
+  idleSeconds: number,
+): HttpConnection {
   return {
     address: server.requestIP(request)?.address ?? "",
     upgrade(headers = {}) {
       // Bun calls `open` inside `upgrade`, so the socket is there when it returns.
       return server.upgrade(request, { data, headers }) ? data.socket : undefined;
     },
-    keepOpen: () => server.timeout(request, 0),
+    keepOpen() {
+      server.timeout(request, 0);
+      return () => server.timeout(request, idleSeconds);
+    },
   };
 }
 

@@ -2,6 +2,7 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { type HttpServer, type HttpServerOptions, type ServerSocket, serveHttp } from "#lib/runtime";
 import { eventually } from "../../support/eventually.ts";
 import { expectFault } from "../../support/faults.ts";
+import { connectTo } from "../../support/tcp-peers.ts";
 
 const servers: HttpServer[] = [];
 const serve = (options: Partial<HttpServerOptions> & Pick<HttpServerOptions, "fetch">) => {
@@ -34,6 +35,21 @@ describe("HTTP server", () => {
     expect((await fetch(server.origin, { method: "POST", body: "x".repeat(1_000) })).status).toBe(200);
     expect((await fetch(server.origin, { method: "POST", body: "x".repeat(1_001) })).status).toBe(413);
   });
+
+  test("a request that may be silent leaves a connection that may not, once it is settled", async () => {
+    const server = serve({
+      idleTimeoutMs: 1_000,
+      fetch(_, connection) {
+        const settled = connection.keepOpen();
+        settled();
+        return new Response("x");
+      },
+    });
+    const connection = await connectTo(server.port);
+    void connection.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+    await eventually("it answers", () => connection.receivedBytes > 0);
+    expect(await connection.closed).toBeDefined();
+  }, 15_000);
 
   test("a taken address is a fault", async () => {
     const server = serve({ fetch: () => new Response() });
