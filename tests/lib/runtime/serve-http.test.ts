@@ -48,7 +48,7 @@ describe("HTTP server", () => {
     const connection = await connectTo(server.port);
     void connection.write("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     await eventually("it answers", () => connection.receivedBytes > 0);
-    expect(await connection.closed).toBeDefined();
+    expect(await connection.ended).toBe("fin");
   }, 15_000);
 
   test("a taken address is a fault", async () => {
