@@ -56,9 +56,11 @@ export async function serve(config: SolarisConfig, version: string, withGateway:
   await using server = serveHttp({
     host,
     port,
-    fetch: (request, connection) => {
-      connection.keepOpen(); // waiting for a message's outcome and live streams are silent for long
-      return solaris.fetch(request);
+    fetch: async (request, connection) => {
+      const settled = connection.keepOpen(); // waiting for a message's outcome and live streams are silent for long
+      const response = await solaris.fetch(request);
+      if (response.headers.get("content-type")?.startsWith("text/event-stream") !== true) settled();
+      return response;
     },
     bodyBytesMax,
     drainMs: 5_000,
