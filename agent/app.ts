@@ -91,6 +91,11 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
     }),
     fetch: siteFetch,
     wayTo: (url) => network.wayTo(url),
+    nexus() {
+      const { session } = tunnel;
+      if (session === undefined) throw new Fault("offline", "this node has no tunnel now");
+      return session.link;
+    },
     peers: () => peers,
   });
   const peers: PeerChannels = new PeerChannels({

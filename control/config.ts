@@ -20,6 +20,8 @@ export interface OwnGatewayConfig {
   readonly tls: Tls | undefined;
   readonly trustedProxies: readonly string[];
   readonly allowInsecure: boolean;
+  /** What it connects to for portals of mode `terminated`. */
+  readonly outlets: readonly string[];
 }
 
 /** All settings. */
@@ -112,6 +114,10 @@ export const variables = [
     text: "serve --with-gateway: addresses or ranges whose X-Forwarded-For and -Proto are believed",
   },
   {
+    name: "SOLARIS_GATEWAY_OUTLETS",
+    text: "serve --with-gateway: what portals of mode terminated may reach, host:port separated by commas; default nothing",
+  },
+  {
     name: "SOLARIS_RETENTION_DAYS",
     text: "lifetimes in days, such as messages=30,received=7,attempts=90 (also deadLetters, quarantine, commands, history, progress)",
   },
@@ -192,7 +198,8 @@ function ownGateway(read: Settings<Name>, allowInsecure: boolean): OwnGatewayCon
   const origin = read.optional("SOLARIS_GATEWAY_ORIGIN");
   if (origin !== undefined && !(URL.canParse(origin) && new URL(origin).origin === origin.replace(/\/$/, "")))
     throw wrongSetting("SOLARIS_GATEWAY_ORIGIN", "must be an origin such as https://gateway.example.com");
-  return { listen, tls, trustedProxies, allowInsecure, origin: origin?.replace(/\/$/, "") };
+  const outlets = read.hostRules("SOLARIS_GATEWAY_OUTLETS");
+  return { listen, tls, trustedProxies, allowInsecure, outlets, origin: origin?.replace(/\/$/, "") };
 }
 
 function retentionOf(items: readonly string[]): Retention {

@@ -62,6 +62,7 @@ export async function serveGateway(parts: OwnGatewayParts): Promise<OwnGateway> 
         admissionPerSecond: 200,
         sessionsMax: 20_000,
         drainMs: 10_000,
+        outlets: settings.outlets,
         publicMetrics: true,
         hostname: hostFacts().hostname.slice(0, 255),
       },

@@ -12,6 +12,8 @@ import { EnrollmentDoor } from "./enroll/enrollment-door.ts";
 import { type GatewayMetrics, gatewayMetrics } from "./gateway-metrics.ts";
 import { HeapTidy } from "./heap-tidy.ts";
 import { type Health, httpApp, managementApp } from "./http-app.ts";
+import { OutletGuard } from "./outlets/outlet-guard.ts";
+import { Outlets } from "./outlets/outlets.ts";
 import { RelaySwitch } from "./relay/relay-switch.ts";
 import { RemotePairs } from "./relay/remote-pairs.ts";
 import { Neighbours } from "./replica/neighbours.ts";
@@ -160,6 +162,7 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     sessions: () => registry.size,
     openingsPending: () => openings.pending,
     admissionPerSecond: () => admission.perSecond,
+    outletConnections: () => outlets.size,
   });
   const relay: RelaySwitch = new RelaySwitch({
     clock,
@@ -177,6 +180,14 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     replica: replica.identifier,
     offered: (offer) => relay.offered(offer),
   });
+  const outlets: Outlets = new Outlets({
+    clock,
+    log: log.child("outlets"),
+    solaris,
+    guard: new OutletGuard(config.outlets),
+    metrics,
+    replica: replica.identifier,
+  });
   const sessionParts: SessionParts = {
     suite,
     clock,
@@ -188,6 +199,7 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     revocations,
     metrics,
     relay,
+    outlets,
     authority: () => replica.authority.identity,
   };
   const tidy = new HeapTidy(clock, parts.collectGarbage ?? (() => undefined));
@@ -279,6 +291,7 @@ export async function createNexus(parts: NexusParts): Promise<Nexus> {
     await registry.drained();
     for (const end of unlisten) end();
     remotePairs[Symbol.dispose]();
+    outlets[Symbol.dispose]();
     stopSweep();
     tidy[Symbol.dispose]();
     watch[Symbol.dispose]();

@@ -26,6 +26,8 @@ export interface GatewaySettings {
   readonly sessionsMax: number;
   /** ms that open sessions have to move elsewhere when this replica is told to end. Range 0 … 600,000. */
   readonly drainMs: number;
+  /** What this Nexus connects to for portals of mode `terminated`, as lines `host:port`. Default none: it connects to nothing. */
+  readonly outlets: readonly string[];
   /** Whether `/metrics` is served beside the tunnels. False where there is a management listener. */
   readonly publicMetrics: boolean;
   /** Name of this machine as Solaris shows it. */
@@ -81,6 +83,11 @@ export const variables = [
   },
   { name: "NEXUS_SESSIONS_MAX", text: "sessions held at most, 1 to 100000", fallback: "20000" },
   { name: "NEXUS_DRAIN_MS", text: "ms that sessions have to move when told to end, 0 to 600000", fallback: "20000" },
+  {
+    name: "NEXUS_OUTLETS",
+    text: "what portals of mode terminated may reach: host:port separated by commas (names, *.domain, ranges; port, from-to or *)",
+    fallback: "",
+  },
   { name: "NEXUS_HOSTNAME", text: "name that Solaris shows (default: the machine's)" },
   { name: "NEXUS_LOG_LEVEL", text: "debug, info, warn or error", fallback: "info" },
   { name: "NEXUS_LOG_FORMAT", text: "json or text", fallback: "json" },
@@ -126,6 +133,7 @@ export function readConfig(
       admissionPerSecond: read.integer("NEXUS_ADMISSION_PER_SECOND", 1, 5_000),
       sessionsMax: read.integer("NEXUS_SESSIONS_MAX", 1, 100_000),
       drainMs: read.integer("NEXUS_DRAIN_MS", 0, 600_000),
+      outlets: read.hostRules("NEXUS_OUTLETS"),
       publicMetrics: managementListen === undefined,
       hostname: (read.optional("NEXUS_HOSTNAME") ?? hostname).slice(0, 255),
     },

@@ -5,6 +5,7 @@ export interface GatewayState {
   sessions(): number;
   openingsPending(): number;
   admissionPerSecond(): number;
+  outletConnections(): number;
 }
 
 /** Metrics of one gateway, in a registry of their own. */
@@ -20,6 +21,9 @@ export interface GatewayMetrics {
   readonly downBytes: Counter;
   readonly upEntries: Counter;
   readonly upBytes: Counter;
+  /** Of portals of mode `terminated`: bytes of connections that have ended, and refused connections. */
+  readonly outletBytes: Counter<"direction">;
+  readonly outletRefusals: Counter<"code">;
 }
 
 /** Makes the metrics; gauges ask `state` when they are read. */
@@ -39,6 +43,7 @@ export function gatewayMetrics(state: GatewayState): GatewayMetrics {
   gauge("nexus_sessions", "Sessions held now.", state.sessions);
   gauge("nexus_openings_pending", "Openings that wait for Solaris now.", state.openingsPending);
   gauge("nexus_admission_per_second", "Openings a second that are let through now.", state.admissionPerSecond);
+  gauge("nexus_outlet_connections", "Connections of portals that end here now.", state.outletConnections);
   return {
     registry,
     openings: new Counter({ name: "nexus_openings_total", help: "Openings.", labelNames: ["outcome"], registers }),
@@ -57,6 +62,18 @@ export function gatewayMetrics(state: GatewayState): GatewayMetrics {
     downEntries: counter("nexus_down_entries_total", "Entries forwarded to agents."),
     downBytes: counter("nexus_down_bytes_total", "Bytes of entries forwarded to agents."),
     upEntries: counter("nexus_up_entries_total", "Entries of agents that the broker has stored."),
+    outletBytes: new Counter({
+      name: "nexus_outlet_bytes_total",
+      help: "Bytes of connections of portals that ended here, once they have ended.",
+      labelNames: ["direction"],
+      registers,
+    }),
+    outletRefusals: new Counter({
+      name: "nexus_outlet_refusals_total",
+      help: "Refused connections of portals that end here.",
+      labelNames: ["code"],
+      registers,
+    }),
     upBytes: counter("nexus_up_bytes_total", "Bytes of entries of agents that the broker has stored."),
   };
 }

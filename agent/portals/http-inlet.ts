@@ -18,6 +18,7 @@ import { type HttpConnection, type HttpServer, serveHttp } from "#lib/runtime";
 import type { DesiredInlet } from "#lib/session";
 import { demandListen, type InletParts, type RunningInlet } from "./inlet.ts";
 import { joinServerSocket } from "./join-server-socket.ts";
+import { acceptedNodes } from "./pinned-nodes.ts";
 import { PortalCounts } from "./portal-counts.ts";
 import { portalProblem } from "./portal-problem.ts";
 import { type Opened, StreamOpener } from "./stream-opener.ts";
@@ -104,8 +105,8 @@ export class HttpInlet implements RunningInlet {
       const head = this.#headOf(request, connection);
       const small = head.bodyBytes !== null && head.bodyBytes <= httpSmallBodyBytesMax;
       const body = small && request.body !== null ? await request.bytes() : new Uint8Array(0);
-      const { id: portal, nodes } = this.#desired;
-      const opened = await this.#opener.open(nodes, { portal }, joined(encodeHead(head), body));
+      const { id: portal } = this.#desired;
+      const opened = await this.#opener.open(acceptedNodes(this.#desired), { portal }, joined(encodeHead(head), body));
       exchange = this.#begin(opened, small);
       const { stream, source } = exchange;
       this.counts.sentBytes += body.length;

@@ -1,12 +1,13 @@
-import type { Bytes } from "#lib/bytes";
 import type { Clock } from "#lib/clock";
 import { asFault, Fault } from "#lib/fault";
+import type { Link } from "#lib/link";
 import type { Log } from "#lib/log";
-import { joinSocket, resetReason } from "#lib/portal";
+import { resetReason } from "#lib/portal";
 import { listenTcp, paths, type TcpListener, type TcpSocket } from "#lib/runtime";
 import type { DesiredInlet, PortalListen } from "#lib/session";
 import type { PeerChannels } from "../peers/peer-channels.ts";
 import type { SiteGuard } from "../site/site-guard.ts";
+import { type ReachParts, reach } from "./inlet-reach.ts";
 import { PortalCounts } from "./portal-counts.ts";
 import { StreamOpener } from "./stream-opener.ts";
 
@@ -17,6 +18,8 @@ export interface InletParts {
   readonly peers: Pick<PeerChannels, "to">;
   /** Told of each connection that is refused or cut. */
   readonly failed?: (fault: Fault) => void;
+  /** The tunnel that is open. Fault `offline` when none is. */
+  readonly nexus: () => Pick<Link, "open">;
 }
 
 /** The listening end of a portal, whatever it carries. */
@@ -25,17 +28,17 @@ export interface RunningInlet {
   readonly desired: DesiredInlet;
   /** Where it listens; 0 for a Unix socket. */
   readonly port: number;
-  /** Takes a newer form that listens at the same place: what is open goes on. */
+  /** Takes a newer form that listens at the same place: what is open goes on, unless it goes another way now. */
   update(desired: DesiredInlet): void;
   /** Takes nothing new; what is open ends. */
   close(): void;
 }
 
-/** The listening end of a portal for TCP: each connection is one stream to a node at the other end. */
+/** The listening end of a portal for TCP: each connection goes where the portal's mode says. */
 export class Inlet implements RunningInlet {
   readonly counts = new PortalCounts();
   readonly #parts: InletParts;
-  readonly #opener: StreamOpener;
+  readonly #reach: ReachParts;
   #desired: DesiredInlet;
   #listener: TcpListener | undefined;
   readonly #sockets = new Set<TcpSocket>();
@@ -43,7 +46,7 @@ export class Inlet implements RunningInlet {
   private constructor(desired: DesiredInlet, parts: InletParts) {
     this.#desired = desired;
     this.#parts = parts;
-    this.#opener = new StreamOpener(parts);
+    this.#reach = { site: parts.site, opener: new StreamOpener(parts), nexus: parts.nexus };
   }
 
   /** Listens. Faults: `not_allowed_here`, `config` when the address can't be had. */
@@ -64,11 +67,17 @@ export class Inlet implements RunningInlet {
   }
 
   update(desired: DesiredInlet): void {
+    const moved = wayOf(desired) !== wayOf(this.#desired);
     this.#desired = desired;
+    if (moved) this.#cutAll();
   }
 
   close(): void {
     this.#listener?.[Symbol.dispose]();
+    this.#cutAll();
+  }
+
+  #cutAll(): void {
     for (const socket of this.#sockets) socket.reset();
   }
 
@@ -82,15 +91,11 @@ export class Inlet implements RunningInlet {
     counts.open++;
     this.#sockets.add(socket);
     try {
-      const { id: portal, nodes } = this.#desired;
-      const ends = socket.remote.port === 0 ? {} : { from: socket.remote, to: socket.local };
-      const { stream, answer, first } = await this.#opener.open(nodes, { portal, ...ends });
-      const received = (bytes: Bytes) => answer.take(bytes);
-      const joined = await joinSocket(stream, socket, { first, received });
+      const joined = await reach(this.#desired, socket, this.#reach);
       counts.sentBytes += joined.sentBytes;
       counts.receivedBytes += joined.receivedBytes;
       if (joined.fault === undefined) return;
-      if (answer.state !== "connected") this.#refuse(socket, resetReason(joined.fault));
+      if (!joined.connected) this.#refuse(socket, resetReason(joined.fault));
       else this.#cut(resetReason(joined.fault));
     } catch (error) {
       this.#refuse(socket, asFault(error, "internal"));
@@ -124,3 +129,6 @@ export async function demandListen(site: SiteGuard, listen: PortalListen): Promi
   if ("unix" in listen) await site.allowPath(paths.dirname(listen.unix));
   else site.allowListen(listen.host, listen.port);
 }
+
+/** What was opened one way does not go on as if it had been another: who can read it differs. */
+const wayOf = ({ mode, tls, pins }: DesiredInlet): string => JSON.stringify([mode, tls, pins]);

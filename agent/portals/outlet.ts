@@ -4,8 +4,15 @@ import { asFault, Fault, type FaultCode } from "#lib/fault";
 import type { MuxStream, VerifiedPeer } from "#lib/link";
 import type { Log } from "#lib/log";
 import { decide, type PolicyRequest, type PolicySubject } from "#lib/policy";
-import { encodeHead, joinSocket, type PortalOpening, portalAnswer, resetReason } from "#lib/portal";
-import { connectTcp, type TcpSocket } from "#lib/runtime";
+import {
+  dialService,
+  encodeHead,
+  joinSocket,
+  type PortalOpening,
+  portalAnswer,
+  type RateLimits,
+  resetReason,
+} from "#lib/portal";
 import type { DesiredOutlet } from "#lib/session";
 import type { SiteFetch, SiteWay } from "../site/site-fetch.ts";
 import type { SiteGuard } from "../site/site-guard.ts";
@@ -13,7 +20,6 @@ import { serveExchange } from "./http-exchange.ts";
 import type { UsablePolicy } from "./policies.ts";
 import { PortalCounts } from "./portal-counts.ts";
 import { proxyHeader } from "./proxy-header.ts";
-import type { RateLimits } from "./rate-limits.ts";
 
 export interface OutletParts {
   readonly clock: Clock;
@@ -114,7 +120,9 @@ export class Outlet {
         await this.#exchange(stream, peer, rest);
         return;
       }
-      const socket = await this.#connect();
+      const { target, connectTimeoutMs } = this.#desired;
+      const { site } = this.#parts;
+      const socket = await dialService(target, connectTimeoutMs, (host, port) => site.allowConnect(host, port));
       if (this.#desired.proxyProtocol) socket.write(proxyHeader(opening.from, opening.to));
       void stream.write(new Uint8Array([portalAnswer.connected])).catch(() => undefined);
       const joined = await joinSocket(stream, socket, { first: rest });
@@ -170,8 +178,11 @@ export class Outlet {
 
   #demandAllowed({ identity, credential }: VerifiedPeer, asked: Asked): void {
     const { clock } = this.#parts;
-    const { id: portal, name, protocol, target, nodes } = this.#desired;
+    const { id: portal, name, protocol, target, nodes, pins } = this.#desired;
     const node = this.#parts.node();
+    demandServed(node, name);
+    if (pins !== undefined && !pins.includes(identity.identifier))
+      throw new Fault("identity_unexpected", "the outlet is pinned to other nodes");
     const { customer_id: customerId } = node.attributes;
     const decision = decide(this.#policy?.compiled, {
       subject: { identifier: identity.identifier, attributes: credential.attrs },
@@ -191,27 +202,6 @@ export class Outlet {
     throw new Fault("forbidden", `${decision.reason}${policy}`);
   }
 
-  /** Goes to the very address that was checked. */
-  async #connect(): Promise<TcpSocket> {
-    const { target, connectTimeoutMs } = this.#desired;
-    const addresses = await this.#parts.site.allowConnect(target.host, target.port).catch((error: unknown) => {
-      const fault = asFault(error, "internal");
-      if (fault.code !== "unavailable") throw fault;
-      throw new Fault("system_unavailable", `${target.host} has no address`, { cause: fault });
-    });
-    let refused: unknown;
-    for (const host of addresses) {
-      try {
-        return await connectTcp({ host, port: target.port }, { timeoutMs: connectTimeoutMs });
-      } catch (error) {
-        refused = error;
-      }
-    }
-    const { code, message } = asFault(refused, "unavailable");
-    const where = `${target.host}:${target.port}`;
-    throw new Fault(code === "timeout" ? "timeout" : "system_unavailable", `${where}: ${message}`, { cause: refused });
-  }
-
   #refused(peer: VerifiedPeer, fault: Fault): void {
     this.counts.refused++;
     this.#failed("a connection was refused", peer, fault, fault.code === "internal" ? "error" : "warn");
@@ -223,6 +213,12 @@ export class Outlet {
     const { code, message: reason } = fault;
     log[level](what, { portal: this.#desired.name, from: identity.identifier, code, reason });
   }
+}
+
+/** A node serves what its own credential names, by the portal's name, and nothing else; `*` names all. Fault `forbidden`. */
+function demandServed({ attributes: { backend_access: served } }: PolicySubject, name: string): void {
+  if (Array.isArray(served) && (served.includes("*") || served.includes(name))) return;
+  throw new Fault("forbidden", `backend_access of this node's licence does not name ${name}`);
 }
 
 /** HTTP clients are told when to come again: an answer of its own, where a reset has a code only. */

@@ -1,18 +1,18 @@
 import { asFault, Fault, type FaultCode } from "#lib/fault";
 import type { MuxStream, VerifiedPeer } from "#lib/link";
-import { readOpening } from "#lib/portal";
+import { RateLimits, readOpening } from "#lib/portal";
 import type { DesiredInlet, DesiredPolicy, DesiredPortal, DesiredReport } from "#lib/session";
 import type { PeerChannels } from "../peers/peer-channels.ts";
 import { HttpInlet } from "./http-inlet.ts";
 import { Inlet, type InletParts, type RunningInlet } from "./inlet.ts";
 import { Outlet, type OutletParts } from "./outlet.ts";
+import { isAccepted } from "./pinned-nodes.ts";
 import { Policies } from "./policies.ts";
-import { RateLimits } from "./rate-limits.ts";
 
 /** Streams whose opening is being read. */
 const unreadMax = 256;
 
-export interface PortalHostParts extends Omit<OutletParts, "rates"> {
+export interface PortalHostParts extends Omit<OutletParts, "rates">, Pick<InletParts, "nexus"> {
   readonly peers: () => Pick<PeerChannels, "to" | "portalsChanged">;
 }
 
@@ -59,7 +59,7 @@ export class PortalHost implements Disposable {
 
   /** Whether a portal that is switched on joins this node to another. */
   names(identifier: string): boolean {
-    return this.#wanted.some(({ enabled, nodes }) => enabled && nodes.includes(identifier));
+    return this.#wanted.some((portal) => portal.enabled && portal.mode === "e2e" && isAccepted(portal, identifier));
   }
 
   /** Brings what runs to what is wanted. Resolves with what to report of each, those that went included. */
@@ -211,6 +211,7 @@ export class PortalHost implements Disposable {
       }
       return;
     }
+    demandWay(portal);
     const running = this.#inlets.get(portal.id);
     if (running !== undefined && samePlace(running.desired, portal)) {
       running.update(portal);
@@ -237,8 +238,8 @@ export class PortalHost implements Disposable {
   }
 
   #inletParts(): InletParts {
-    const { clock, log, site, peers } = this.#parts;
-    return { clock, log, site, peers: { to: (identifier) => peers().to(identifier) } };
+    const { clock, log, site, peers, nexus } = this.#parts;
+    return { clock, log, site, nexus, peers: { to: (identifier) => peers().to(identifier) } };
   }
 
   #stop<Part extends RunningInlet | Outlet>(parts: Map<string, Part>, id: string, part: Part): void {
@@ -273,6 +274,12 @@ function narrowed(
   const picked = <T>(all: readonly T[]) => all.filter((_, index) => at.includes(index));
   if (at.length === 0) return undefined;
   return { ...portal, listen, nodes: picked(portal.nodes), agentIds: picked(portal.agentIds) };
+}
+
+/** Fault `config` for a way that there is not: nothing goes another one instead. */
+function demandWay({ mode, protocol, tls }: DesiredInlet): void {
+  if (mode !== "e2e" && protocol === "http") throw new Fault("config", "HTTP goes end to end alone");
+  if ((mode === "tls") !== (tls !== undefined)) throw new Fault("config", "mode and destination do not go together");
 }
 
 const startInlet = (desired: DesiredInlet, parts: InletParts): Promise<RunningInlet> =>

@@ -32,7 +32,7 @@ export const updateCustomer = (
   db: Db,
   id: string,
   version: number,
-  change: Partial<Pick<CustomerRow, "name" | "note">>,
+  change: Partial<Pick<CustomerRow, "name" | "note" | "requireE2e">>,
 ) =>
   db.query
     .update(customers)

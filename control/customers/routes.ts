@@ -20,13 +20,29 @@ import { listCustomers } from "./repo.ts";
 import { changeCustomer, createCustomer, findCustomer } from "./service.ts";
 
 const customerSchema = z
-  .object({ id: nameSchema, name: z.string(), note: z.string(), createdAt: timeSchema, version: numberSchema })
+  .object({
+    id: nameSchema,
+    name: z.string(),
+    note: z.string(),
+    requireE2e: z.boolean(),
+    createdAt: timeSchema,
+    version: numberSchema,
+  })
   .meta({ ref: "Customer" });
 
-const newCustomerSchema = z.strictObject({ name: z.string().min(1).max(200), note: z.string().max(2_000).default("") });
+const requireE2eSchema = z.boolean().meta({
+  description:
+    "Whether its portals may be of mode `e2e` alone. The others are refused when they are asked for; those that there are end at their nodes within seconds, and at Nexus.",
+});
+const newCustomerSchema = z.strictObject({
+  name: z.string().min(1).max(200),
+  note: z.string().max(2_000).default(""),
+  requireE2e: requireE2eSchema.default(false),
+});
 const customerChangeSchema = z.strictObject({
   name: z.string().min(1).max(200).optional(),
   note: z.string().max(2_000).optional(),
+  requireE2e: requireE2eSchema.optional(),
 });
 
 /** `/customers`. */

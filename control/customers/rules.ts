@@ -26,7 +26,14 @@ export const licenceFields = {
     .max(10_000_000)
     .default(600)
     .meta({ description: "Requests, stream opens and messages a minute." }),
-  backendAccess: z.array(word).max(64).default([]),
+  backendAccess: z
+    .array(z.union([z.literal("*"), word]))
+    .max(64)
+    .default(["*"])
+    .meta({
+      description:
+        "Portals, by their names, whose outlets its nodes serve; `*` = all. A node refuses connections to any other, from the next issue of its credential on.",
+    }),
   attributes: enteredAttributesSchema.default({}),
   validFrom: timeSchema.optional().meta({ description: "Default: now." }),
   validUntil: timeSchema.nullable().default(null),

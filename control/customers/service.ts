@@ -30,13 +30,21 @@ export async function findCustomer(deps: Pick<CustomerDeps, "db">, by: Principal
 export async function createCustomer(
   deps: CustomerDeps,
   by: Principal,
-  wanted: { readonly name: string; readonly note: string },
+  wanted: Pick<CustomerRow, "name" | "note" | "requireE2e">,
   keep: Keep<CustomerRow> = keepNothing,
 ): Promise<CustomerRow> {
   const row = { id: deps.newId("cus"), ...wanted, createdAt: deps.clock.now(), version: 1 };
-  const event = { actor: actorOf(by), action: "customer.created", subject: row.id, customerId: row.id };
+  const detail = { requireE2e: row.requireE2e };
+  const event = { actor: actorOf(by), action: "customer.created", subject: row.id, customerId: row.id, detail };
   await deps.audit.record(event, insertCustomer(deps.db, row), ...(await keep(row)));
   return row;
+}
+
+export interface CustomerChange {
+  readonly version?: number | undefined;
+  readonly name?: string | undefined;
+  readonly note?: string | undefined;
+  readonly requireE2e?: boolean | undefined;
 }
 
 /** Fault `conflict` when somebody else changed it since `version`. */
@@ -44,11 +52,12 @@ export async function changeCustomer(
   deps: CustomerDeps,
   by: Principal,
   id: string,
-  { version, ...change }: { version?: number | undefined; name?: string | undefined; note?: string | undefined },
+  { version, ...change }: CustomerChange,
 ): Promise<CustomerRow> {
   const row = await findCustomer(deps, by, id);
-  const wanted = { name: change.name ?? row.name, note: change.note ?? row.note };
-  const event = { actor: actorOf(by), action: "customer.changed", subject: id, customerId: id };
+  const requireE2e = change.requireE2e ?? row.requireE2e;
+  const wanted = { name: change.name ?? row.name, note: change.note ?? row.note, requireE2e };
+  const event = { actor: actorOf(by), action: "customer.changed", subject: id, customerId: id, detail: { requireE2e } };
   const statement = expecting(1, updateCustomer(deps.db, id, version ?? row.version, wanted));
   await orChanged(deps.audit.record(event, statement));
   return { ...row, ...wanted, version: (version ?? row.version) + 1 };

@@ -7,6 +7,8 @@ export const customers = sqliteTable("customers", {
   id: text().primaryKey(),
   name: text().notNull(),
   note: text().notNull(),
+  /** Whether its portals may be of mode `e2e` alone. */
+  requireE2e: integer("require_e2e", { mode: "boolean" }).notNull().default(false),
   createdAt: time("created_at").notNull(),
   version: integer().notNull(),
 });

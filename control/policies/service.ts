@@ -114,6 +114,13 @@ export async function demandUsable(db: Db, customerId: string, id: string): Prom
   }
 }
 
+/** A policy as Nexus judges by it. Fault `forbidden` when it is gone: nobody may then. */
+export async function policyForOutlet(db: Db, id: string): Promise<DesiredPolicy> {
+  const row = await policyById(db, id);
+  if (row === undefined || row.deletedAt !== null) throw new Fault("forbidden", "the portal's policy is gone");
+  return desiredPolicy(row);
+}
+
 /** Policies of the portals that an agent serves, for its desired state. */
 export async function desiredPoliciesOf(db: Db, agentId: string): Promise<DesiredPolicy[]> {
   return (await policiesOfAgent(db, agentId)).map(desiredPolicy);

@@ -1,6 +1,7 @@
 import { and, asc, eq, gt, inArray, isNull, ne, sql } from "drizzle-orm";
 import type { PortalMode } from "#lib/session";
 import { agents } from "../agents/tables.ts";
+import { customers } from "../customers/index.ts";
 import type { Db } from "../db/index.ts";
 import { portalNodes, portals } from "./tables.ts";
 
@@ -75,11 +76,15 @@ export const dropNodes = (db: Db, portalId: string, kept: readonly string[]) =>
     );
 
 /** Ends of portals that an agent has part in, each with its portal. */
-export function portalsOfAgent(db: Db, agentId: string): Promise<{ portal: PortalRow; node: PortalNodeRow }[]> {
+export function portalsOfAgent(
+  db: Db,
+  agentId: string,
+): Promise<{ portal: PortalRow; node: PortalNodeRow; requireE2e: boolean }[]> {
   return db.query
-    .select({ portal: portals, node: portalNodes })
+    .select({ portal: portals, node: portalNodes, requireE2e: customers.requireE2e })
     .from(portalNodes)
     .innerJoin(portals, eq(portals.id, portalNodes.portalId))
+    .innerJoin(customers, eq(customers.id, portals.customerId))
     .where(and(eq(portalNodes.agentId, agentId), eq(portalNodes.wanted, true), isNull(portals.deletedAt)))
     .orderBy(portals.name);
 }
@@ -113,12 +118,14 @@ export interface StaleNode {
   readonly version: number;
   /** Of the policy that its state is to hold; null = none. */
   readonly policy: number | null;
+  /** Whether the customer requires `e2e`: 0 or 1. */
+  readonly e2eOnly: number;
 }
 
 /** Which nodes: those of one portal, of all that name one policy, or all. */
 export type StaleFilter = { readonly portalId: string } | { readonly policyId: string } | undefined;
 
-/** Nodes whose desired state was made of an older version of their portal, or of its policy, than the one that is wanted. */
+/** Nodes whose desired state was made of an older version of their portal, or of its policy, than the one that is wanted, or when the customer required something else. */
 export function staleNodes(db: Db, only: StaleFilter, limit: number): Promise<StaleNode[]> {
   const [where, params] =
     only === undefined
@@ -126,21 +133,22 @@ export function staleNodes(db: Db, only: StaleFilter, limit: number): Promise<St
       : "portalId" in only
         ? ["AND p.id = ?", [only.portalId]]
         : ["AND p.policy_id = ?", [only.policyId]];
-  const text = `SELECT n.portal_id AS portalId, n.agent_id AS agentId, n.wanted, p.version, l.version AS policy FROM portal_nodes n
-    JOIN portals p ON p.id = n.portal_id
+  const text = `SELECT n.portal_id AS portalId, n.agent_id AS agentId, n.wanted, p.version, l.version AS policy,
+      c.require_e2e AS e2eOnly FROM portal_nodes n
+    JOIN portals p ON p.id = n.portal_id JOIN customers c ON c.id = p.customer_id
     LEFT JOIN policies l ON l.id = p.policy_id AND n."end" = 'outlet'
-    WHERE (n.stated_version < p.version OR n.stated_policy IS NOT l.version) ${where} LIMIT ${limit}`;
+    WHERE (n.stated_version < p.version OR n.stated_policy IS NOT l.version OR n.stated_e2e_only <> c.require_e2e) ${where} LIMIT ${limit}`;
   return db.read<StaleNode & Record<string, string | number | null>>(text, params);
 }
 
 /** The node's desired state says what the portal was at `version`; one that was not wanted any more is forgotten. */
-export const nodeStated = (db: Db, { portalId, agentId, version, policy }: StaleNode) => [
+export const nodeStated = (db: Db, { portalId, agentId, version, policy, e2eOnly }: StaleNode) => [
   db.query
     .delete(portalNodes)
     .where(and(eq(portalNodes.portalId, portalId), eq(portalNodes.agentId, agentId), eq(portalNodes.wanted, false))),
   db.query
     .update(portalNodes)
-    .set({ statedVersion: version, statedPolicy: policy })
+    .set({ statedVersion: version, statedPolicy: policy, statedE2eOnly: e2eOnly !== 0 })
     .where(and(eq(portalNodes.portalId, portalId), eq(portalNodes.agentId, agentId))),
 ];
 

@@ -2,6 +2,8 @@ import { z } from "zod";
 import {
   nameSchema,
   numberSchema,
+  outletAnswerSchema,
+  outletRequestSchema,
   portalListenSchema,
   portalModes,
   portalProtocols,
@@ -37,6 +39,7 @@ import {
   createPortal,
   deletePortal,
   findPortal,
+  outletOf,
   type Portal,
   type PortalDeps,
   relayTo,
@@ -69,8 +72,14 @@ const portalSchema = z
     enabled: z.boolean(),
     mode: z.enum(portalModes),
     protocol: z.enum(portalProtocols),
-    inlet: z.object({ agentId: nameSchema, listen: portalListenSchema }),
-    outlet: z.object({ agentIds: z.array(nameSchema), target: portalTargetSchema, connectTimeoutMs: z.int() }),
+    inlet: z.object({ agentId: nameSchema, listen: portalListenSchema, pins: z.array(z.string()).nullable() }),
+    outlet: z.object({
+      agentIds: z.array(nameSchema),
+      target: portalTargetSchema,
+      connectTimeoutMs: z.int(),
+      pins: z.array(z.string()).nullable(),
+      tls: z.object({ pins: z.array(z.string()), serverName: z.string().optional() }).optional(),
+    }),
     connectionsMax: z.int(),
     policyId: nameSchema.nullable(),
     http: z
@@ -188,17 +197,24 @@ export function portalRoutes(deps: SliceDeps & PortalDeps) {
     );
 }
 
-/** `POST /nexus/v1/relay`. */
+/** `POST /nexus/v1/relay` and `/nexus/v1/outlet`. */
 export function portalNexusRoutes(deps: SessionDeps) {
-  return newNexusRouter().post("/relay", body(relayRequestSchema), async (context) => {
-    const { to, ...session } = context.req.valid("json");
-    const { agent } = await demandSession(deps, context.get("gateway"), session);
-    return context.json(relayAnswerSchema.parse(await relayTo(deps.db, agent, to)));
-  });
+  return newNexusRouter()
+    .post("/relay", body(relayRequestSchema), async (context) => {
+      const { to, ...session } = context.req.valid("json");
+      const { agent } = await demandSession(deps, context.get("gateway"), session);
+      return context.json(relayAnswerSchema.parse(await relayTo(deps.db, agent, to)));
+    })
+    .post("/outlet", body(outletRequestSchema), async (context) => {
+      const { portal, ...session } = context.req.valid("json");
+      const { agent } = await demandSession(deps, context.get("gateway"), session);
+      return context.json(outletAnswerSchema.parse(await outletOf(deps.db, agent, portal)));
+    });
 }
 
 async function show(db: Db, { row, nodes }: Portal): Promise<z.infer<typeof portalSchema>> {
-  const { listen, target, connectTimeoutMs, deletedAt: _deleted, headers: _sealed, http, ...shown } = row;
+  const { listen, target, connectTimeoutMs, deletedAt: _deleted, headers: _sealed, http, tls, ...rest } = row;
+  const { inletPins, outletPins, ...shown } = rest;
   const at = (end: (typeof portalEnds)[number]) =>
     nodes.filter((node) => node.end === end).map(({ agentId }) => agentId);
   const shownNodes = nodes.map(async ({ agentId, end }) => {
@@ -222,8 +238,14 @@ async function show(db: Db, { row, nodes }: Portal): Promise<z.infer<typeof port
   return {
     ...shown,
     ...(http === null ? {} : { http: shownHttp(http) }),
-    inlet: { agentId: at("inlet")[0] ?? "", listen },
-    outlet: { agentIds: at("outlet"), target, connectTimeoutMs },
+    inlet: { agentId: at("inlet")[0] ?? "", listen, pins: inletPins },
+    outlet: {
+      agentIds: at("outlet"),
+      target,
+      connectTimeoutMs,
+      pins: outletPins,
+      ...(tls === null ? {} : { tls }),
+    },
     nodes: await Promise.all(shownNodes),
   };
 }

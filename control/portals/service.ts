@@ -1,11 +1,12 @@
 import { Fault } from "#lib/fault";
 import { portalsPerAgentMax } from "#lib/limits";
-import type { DesiredPortal, RelayAnswer } from "#lib/session";
+import type { DesiredPortal, OutletAnswer, RelayAnswer } from "#lib/session";
 import { actorOf, demandCustomer, type Principal } from "../access/principal.ts";
 import { type AgentRow, agentById } from "../agents/index.ts";
 import { type Keep, keepNothing, type SliceDeps } from "../api/index.ts";
+import { findCustomer } from "../customers/index.ts";
 import { type Db, expecting, isDuplicate, isUnmet } from "../db/index.ts";
-import { demandUsable, type PortalFacts, policyIsThere } from "../policies/index.ts";
+import { demandUsable, type PortalFacts, policyForOutlet, policyIsThere } from "../policies/index.ts";
 import { type AddedHeaders, completeHeaders, openHeaders, sealHeaders } from "./added-headers.ts";
 import {
   dropNodes,
@@ -20,7 +21,7 @@ import {
   reachable,
   updatePortal,
 } from "./repo.ts";
-import { checkPortal, desiredPortal, type WantedHttp, type WantedPortal } from "./rules.ts";
+import { checkPortal, desiredPortal, isPermitted, type WantedHttp, type WantedPortal } from "./rules.ts";
 import type { PortalStates } from "./states.ts";
 import { portals, type StoredHttp } from "./tables.ts";
 
@@ -49,7 +50,7 @@ export async function createPortal(
   { customerId, ...wanted }: WantedPortal & { readonly customerId: string },
   keep: Keep<Portal> = keepNothing,
 ): Promise<Portal> {
-  demandCustomer(by, customerId);
+  await demandPermitted(deps, by, customerId, wanted);
   const nodes = await nodesFor(deps.db, customerId, wanted);
   const created = { createdAt: deps.clock.now(), createdBy: actorOf(by) };
   const headers = completeHeaders(wanted.http?.headers ?? {}, {}, false);
@@ -77,6 +78,7 @@ export async function changePortal(
 ): Promise<Portal> {
   const { row: former } = await findPortal(deps, by, at.id);
   const { id, customerId, createdAt, createdBy } = former;
+  await demandPermitted(deps, by, customerId, wanted);
   const nodes = await nodesFor(deps.db, customerId, wanted);
   const version = at.version ?? former.version;
   const headers = completeHeaders(
@@ -128,7 +130,8 @@ export async function desiredPortalsOf(
 ): Promise<DesiredPortal[]> {
   const ends = await portalsOfAgent(db, agentId);
   const desired = await Promise.all(
-    ends.map(async ({ portal, node }) => {
+    ends.map(async ({ portal, node, requireE2e }) => {
+      if (!isPermitted(portal, { requireE2e })) return undefined;
       const others = await nodesAt(db, portal.id, node.end === "inlet" ? "outlet" : "inlet");
       return desiredPortal(portal, node.end, others, node.end === "inlet" ? await openHeaders(seals, portal) : {});
     }),
@@ -152,6 +155,39 @@ export async function relayTo(db: Db, agent: AgentRow, to: string): Promise<Rela
   if (found === undefined) throw new Fault("not_found");
   if (!found.joined) throw new Fault("forbidden", "no portal joins the two nodes");
   return { agentId: found.agentId, customerId: agent.customerId };
+}
+
+/**
+ * Where a connection of `agent`'s inlet leads that ends in Nexus. Faults: `not_found` for no portal with an inlet there, or one that is
+ * switched off; `forbidden` for one of another mode, where the customer requires `e2e`, or whose policy is gone.
+ */
+export async function outletOf(db: Db, agent: AgentRow, portalId: string): Promise<OutletAnswer> {
+  const end = (await portalsOfAgent(db, agent.id)).find(({ portal }) => portal.id === portalId);
+  if (
+    end === undefined ||
+    end.node.end !== "inlet" ||
+    end.portal.customerId !== agent.customerId ||
+    !end.portal.enabled
+  )
+    throw new Fault("not_found");
+  const { portal, requireE2e } = end;
+  const { customerId, name, mode, protocol, target, connectTimeoutMs, connectionsMax, policyId } = portal;
+  if (mode !== "terminated") throw new Fault("forbidden", "the portal is of another mode");
+  if (!isPermitted(portal, { requireE2e })) throw new Fault("forbidden", "the customer requires e2e");
+  const policy = policyId === null ? null : await policyForOutlet(db, policyId);
+  const nodes = agent.identifier === null ? [] : [agent.identifier];
+  return { customerId, name, mode, protocol, target, connectTimeoutMs, connectionsMax, nodes, policy };
+}
+
+/** Fault `invalid` at `mode` for one that the customer does not allow; `not_found` when this key may not see the customer. */
+async function demandPermitted(
+  deps: Pick<PortalDeps, "db">,
+  by: Principal,
+  customerId: string,
+  { mode }: WantedPortal,
+): Promise<void> {
+  if (isPermitted({ mode }, await findCustomer(deps, by, customerId))) return;
+  throw new Fault("invalid", undefined, { detail: { mode: "this customer requires e2e" } });
 }
 
 interface WantedNode {
@@ -188,11 +224,12 @@ async function rowOf(
   { inlet, outlet, http, ...wanted }: WantedPortal,
   headers: AddedHeaders,
 ): Promise<PortalRow> {
-  const { target, connectTimeoutMs } = outlet;
+  const { target, connectTimeoutMs, tls = null } = outlet;
+  const pins = { inletPins: inlet.pins, outletPins: outlet.pins, tls };
   const updated = { updatedAt: deps.clock.now(), updatedBy: actorOf(by), deletedAt: null };
   const sealed = await sealHeaders(deps.seals, fixed, headers);
   const carried = { http: storedHttp(http, Object.keys(headers)), headers: sealed };
-  return { ...fixed, ...wanted, ...carried, listen: inlet.listen, target, connectTimeoutMs, ...updated };
+  return { ...fixed, ...wanted, ...carried, ...pins, listen: inlet.listen, target, connectTimeoutMs, ...updated };
 }
 
 function storedHttp(http: WantedHttp | undefined, headerNames: readonly string[]): StoredHttp | null {
@@ -222,6 +259,7 @@ function nodeRows({ id }: PortalRow, nodes: readonly WantedNode[]): PortalNodeRo
     wanted: true,
     statedVersion: 0,
     statedPolicy: null,
+    statedE2eOnly: false,
     identifier: agent.identifier,
   }));
 }

@@ -1,6 +1,6 @@
 import { sql } from "drizzle-orm";
 import { index, integer, primaryKey, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
-import { type PortalListen, type PortalTarget, portalModes, portalProtocols } from "#lib/session";
+import { type InletTls, type PortalListen, type PortalTarget, portalModes, portalProtocols } from "#lib/session";
 import { customers } from "../customers/tables.ts";
 import { json, sealed, time } from "../db/index.ts";
 
@@ -14,6 +14,9 @@ export interface StoredHttp {
   readonly tls: boolean;
   readonly answerTimeoutMs: number;
 }
+
+/** Of mode `tls`: whom the inlet takes for the service. */
+export type StoredTls = Pick<InletTls, "pins" | "serverName">;
 
 /** An inlet at one node joined to an outlet at others. */
 export const portals = sqliteTable(
@@ -34,6 +37,11 @@ export const portals = sqliteTable(
     connectionsMax: integer("connections_max").notNull(),
     /** Decides who may open it; null = the nodes that it names. */
     policyId: text("policy_id"),
+    /** Identifiers that the inlet accepts as its outlet, and that the outlet accepts; null = all nodes of the portal. */
+    inletPins: json<string[]>("inlet_pins"),
+    outletPins: json<string[]>("outlet_pins"),
+    /** Null for other modes than `tls`. */
+    tls: json<StoredTls>(),
     /** Null for TCP. */
     http: json<StoredHttp>(),
     /** Headers that the inlet adds, values included, for this version; null = none. */
@@ -67,6 +75,8 @@ export const portalNodes = sqliteTable(
     statedVersion: integer("stated_version").notNull(),
     /** Version of the portal's policy in it; null = none. Only nodes that serve the portal hold it. */
     statedPolicy: integer("stated_policy"),
+    /** Whether its desired state was made when the customer required `e2e`. */
+    statedE2eOnly: integer("stated_e2e_only", { mode: "boolean" }).notNull().default(false),
     /** Identifier of the agent that the states of the others name. */
     identifier: text(),
   },

@@ -9,6 +9,8 @@ import {
   type DigestAnswer,
   digestAnswerSchema,
   enrollAnswerSchema,
+  type OutletAnswer,
+  outletAnswerSchema,
   type RefreshAnswer,
   type RelayAnswer,
   refreshAnswerSchema,
@@ -42,6 +44,8 @@ export interface SolarisClient {
   refresh(session: SessionKey, chain: Uint8Array | undefined): Promise<RefreshAnswer>;
   /** Whose node `to` is, when the session's agent may have a wire to it. Faults `not_found`, `forbidden`. */
   relay(session: SessionKey, to: string): Promise<RelayAnswer>;
+  /** Where a connection of a portal's inlet leads that ends in this Nexus. Faults `not_found`, `forbidden`. */
+  outlet(session: SessionKey, portal: string): Promise<OutletAnswer>;
   revocations(): Promise<z.infer<typeof revocationsAnswerSchema>>;
   enroll(request: { request: string; address: string }): Promise<string>;
   authority(): Promise<Bytes>;
@@ -89,6 +93,8 @@ export function solarisClient(options: { url: string; gatewayKey: string; fetch:
     refresh: (session, chain) =>
       call("POST", "refresh", { ...session, ...(chain ? { chain: base64url(chain) } : {}) }, refreshAnswerSchema),
     relay: (session, to) => call("POST", "relay", { ...session, to }, relayAnswerSchema),
+    outlet: ({ agentId, slot, epoch }, portal) =>
+      call("POST", "outlet", { agentId, slot, epoch, portal }, outletAnswerSchema),
     revocations: () => call("GET", "revocations", undefined, revocationsAnswerSchema),
     enroll: async (request) => (await call("POST", "enroll", request, enrollAnswerSchema)).answer,
     authority: async () => bytesOf((await call("GET", "authority", undefined, authorityAnswerSchema)).authority),

@@ -4,6 +4,7 @@ import type { CryptoSuite } from "#lib/crypto";
 import type { VerifiedIdentity } from "#lib/identity";
 import type { Log } from "#lib/log";
 import type { GatewayMetrics } from "../gateway-metrics.ts";
+import type { Outlets } from "../outlets/outlets.ts";
 import type { RelaySwitch } from "../relay/relay-switch.ts";
 import type { RevocationList } from "../replica/revocation-list.ts";
 import type { SolarisClient } from "../replica/solaris-client.ts";
@@ -22,6 +23,7 @@ export interface SessionParts {
   readonly revocations: RevocationList;
   readonly metrics: GatewayMetrics;
   readonly relay: Pick<RelaySwitch, "open">;
+  readonly outlets: Pick<Outlets, "serve">;
   /** The authority as the replica knows it now. */
   authority(): VerifiedIdentity;
 }

@@ -1,7 +1,7 @@
 import { fromBase64url } from "#lib/bytes";
 import { asFault, Fault, type FaultCode, isFaultCode } from "#lib/fault";
 import { relayOpensBurst, relayOpensPerSecond } from "#lib/limits";
-import { type Link, type MessageStream, type MuxStream, messageStream } from "#lib/link";
+import { type Link, type MessageStream, type MuxStream, messageStream, type VerifiedPeer } from "#lib/link";
 import {
   type ControlDown,
   type ControlUp,
@@ -81,6 +81,11 @@ export class Session implements RelaySession {
     link.onStream((stream) => this.#stream(stream));
     link.onRelay((message) => this.#relayed(() => this.relays.take(message)));
     void link.closed.then((fault) => this.#ended(fault.code));
+  }
+
+  /** Who is at the other end, as its newest credential says. */
+  get peer(): VerifiedPeer {
+    return this.#link.peer;
   }
 
   /** Whether data may flow. */
@@ -164,7 +169,8 @@ export class Session implements RelaySession {
       this.#down = new DownBridge(this.#parts, this.key.agentId, stream, this);
     else if (same(known, sessionStreams.up) && this.#up === undefined)
       this.#up = new UpBridge(this.#parts, this.key.agentId, stream, this);
-    else stream.reset("not_found");
+    else if (isOwn(known)) stream.reset("not_found");
+    else void this.#parts.outlets.serve(this, stream);
   }
 
   async #listen(control: MessageStream<ControlDown, ControlUp>): Promise<void> {
@@ -297,6 +303,9 @@ export class Session implements RelaySession {
     if (wasReady) this.#parts.presence.release(this.key);
   }
 }
+
+/** Names of the session's own streams, which are none of a portal's connection. */
+const isOwn = (name: Uint8Array): boolean => Object.values(sessionStreams).some((known) => same(name, known));
 
 function same(name: Uint8Array, wellKnown: Uint8Array): boolean {
   return wellKnown.every((byte, index) => name[index] === byte);

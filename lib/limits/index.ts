@@ -92,6 +92,14 @@ export const portalOpeningTimeoutMs = 10_000;
 export const portalHeardTimeoutMs = 1_500;
 /** Bytes of one connection that wait for its stream before the socket is not read any more. */
 export const portalUnsentBytesMax = 256 * KiB;
+/** Identifiers that an end of a portal accepts at the other, and certificates that an inlet accepts: those before and after a change. */
+export const portalPinsMax = 32;
+export const portalTlsPinsMax = 8;
+/** Connections that one Nexus holds open for portals of mode `terminated`: of one session, and of all. Each costs two sockets' buffers. */
+export const outletConnectionsPerSessionMax = 512;
+export const outletConnectionsMax = 10_000;
+/** Open connections are judged again this often: what Solaris takes back ends within 5 s. */
+export const outletJudgeEveryMs = 4_000;
 /** `sun_path` holds 104 bytes on macOS. */
 export const portalPathLengthMax = 100;
 /** Stream opens and HTTP requests a minute of a node whose credential names no `rate_limit_rpm`: what a licence has by default. */
@@ -259,4 +267,6 @@ if (policiesPerAgentMax < portalsPerAgentMax)
   throw new RangeError("each portal of a node may name a policy of its own");
 if (policiesPerAgentMax * policyLengthMax > statementBytesMax / 2)
   throw new RangeError("a node's policies must leave half of its desired state to the rest");
+if (outletConnectionsPerSessionMax > streamsPerLinkMax / 2)
+  throw new RangeError("connections that end in Nexus must leave a session streams of its own");
 if (streamCreditBytes > linkCreditMax) throw new RangeError("one stream must fit its link's credit");

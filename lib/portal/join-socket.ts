@@ -1,8 +1,8 @@
 import type { Bytes } from "#lib/bytes";
 import { asFault, Fault, type FaultCode, isFaultCode } from "#lib/fault";
 import { portalUnsentBytesMax } from "#lib/limits";
-import type { MuxStream } from "#lib/link";
 import type { TcpSocket } from "#lib/runtime";
+import type { PortalStream } from "./socket-stream.ts";
 
 /** What went through a joined pair, and how it ended. */
 export interface Joined {
@@ -19,7 +19,7 @@ export interface Joined {
  * beginning; `first` goes to the socket before anything else. Never rejects.
  */
 export function joinSocket(
-  stream: MuxStream,
+  stream: PortalStream,
   socket: TcpSocket,
   options: { readonly first?: Bytes; readonly received?: (bytes: Bytes) => Bytes } = {},
 ): Promise<Joined> {
@@ -27,7 +27,7 @@ export function joinSocket(
 }
 
 class SocketJoint {
-  readonly #stream: MuxStream;
+  readonly #stream: PortalStream;
   readonly #socket: TcpSocket;
   readonly #received: ((bytes: Bytes) => Bytes) | undefined;
   readonly #done: (joined: Joined) => void;
@@ -42,7 +42,7 @@ class SocketJoint {
   #drained: (() => void) | undefined;
 
   constructor(
-    stream: MuxStream,
+    stream: PortalStream,
     socket: TcpSocket,
     received: ((bytes: Bytes) => Bytes) | undefined,
     done: (joined: Joined) => void,

@@ -31,6 +31,7 @@ export { type ForgottenKey, forgetKey } from "./keys/forget-key.ts";
 export { type KeyStore, type KeyStoreEntry, systemKeyStore } from "./keys/key-store.ts";
 export { type ConsoleLogOptions, consoleLogSink } from "./log/console-log-sink.ts";
 export { builtInAuthorities } from "./network/built-in-authorities.ts";
+export { connectPinnedTls } from "./network/pinned-tls.ts";
 export { probeTcp, probeTls, resolveHost } from "./network/probes.ts";
 export {
   connectTcp,

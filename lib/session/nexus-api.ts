@@ -3,7 +3,9 @@
 import { z } from "zod";
 import { authorizationHeaderBytesMax, enrollmentBodyBytesMax, identityChainBytesMax } from "#lib/limits";
 import { pluginHealthSchema, upWatermarkSchema } from "./control-stream.ts";
+import { desiredPolicySchema } from "./desired.ts";
 import { codeSchema, identifierSchema, nameSchema, numberSchema, statementSchema, timeSchema } from "./fields.ts";
+import { portalProtocols, portalTargetSchema } from "./portals.ts";
 
 const base64url = (bytesMax: number) =>
   z
@@ -85,6 +87,29 @@ export const relayRequestSchema = z.strictObject({
 });
 export const relayAnswerSchema = z.strictObject({ agentId: nameSchema, customerId: nameSchema });
 
+/**
+ * `POST /nexus/v1/outlet`: may the agent of this session have a connection that ends in Nexus, and where does it lead? 404 `not_found`
+ * for a portal that has no inlet there, or is switched off; 403 `forbidden` for one of another mode, or where the customer requires `e2e`.
+ */
+export const outletRequestSchema = z.strictObject({
+  agentId: nameSchema,
+  slot,
+  epoch: numberSchema,
+  portal: nameSchema,
+});
+export const outletAnswerSchema = z.strictObject({
+  customerId: nameSchema,
+  name: nameSchema,
+  mode: z.literal("terminated"),
+  protocol: z.enum(portalProtocols),
+  target: portalTargetSchema,
+  connectTimeoutMs: z.int().min(100).max(60_000),
+  connectionsMax: z.int().min(1),
+  /** Who may open it, where no policy decides. */
+  nodes: z.array(identifierSchema).max(1),
+  policy: desiredPolicySchema.nullable(),
+});
+
 /** `GET /nexus/v1/revocations`. */
 export const revocationsAnswerSchema = z.strictObject({
   number: numberSchema,
@@ -158,6 +183,7 @@ export const digestAnswerSchema = z.strictObject({
 export type StartAnswer = z.infer<typeof startAnswerSchema>;
 export type AuthorizeAnswer = z.infer<typeof authorizeAnswerSchema>;
 export type RelayAnswer = z.infer<typeof relayAnswerSchema>;
+export type OutletAnswer = z.infer<typeof outletAnswerSchema>;
 export type RefreshAnswer = z.infer<typeof refreshAnswerSchema>;
 export type Digest = z.infer<typeof digestSchema>;
 export type DigestAnswer = z.infer<typeof digestAnswerSchema>;

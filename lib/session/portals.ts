@@ -8,6 +8,8 @@ import {
   portalConnectionsMax,
   portalNodesMax,
   portalPathLengthMax,
+  portalPinsMax,
+  portalTlsPinsMax,
 } from "#lib/limits";
 import { identifierSchema, nameSchema, numberSchema } from "./fields.ts";
 
@@ -82,6 +84,24 @@ export const outletHttpSchema = z.strictObject({
   answerTimeoutMs: z.int().min(1_000).max(3_600_000),
 });
 
+/** Identifiers that an end accepts at the other, beside all else that it demands; a node that is enrolled anew has another. */
+export const portalPinsSchema = z.array(identifierSchema).min(1).max(portalPinsMax);
+
+/** SHA-256, in hex digits, of a certificate or of its public key (SubjectPublicKeyInfo), both as DER. */
+export const tlsPinSchema = z
+  .string()
+  .regex(/^(?:spki|cert)-sha256:[0-9a-f]{64}$/, "spki-sha256: or cert-sha256: and 64 hex digits in lower case");
+
+/** Where an inlet of mode `tls` leads, and whom it takes for that. */
+const inletTlsSchema = z.strictObject({
+  target: portalTargetSchema,
+  /** What it calls the service in the handshake; default the target's host, when that is a name. */
+  serverName: hostSchema.optional(),
+  /** The service shows a certificate that one of them names, or nothing is said to it. No authority is asked. */
+  pins: z.array(tlsPinSchema).min(1).max(portalTlsPinsMax),
+  connectTimeoutMs: z.int().min(100).max(60_000),
+});
+
 const common = {
   /** Id of the portal: the same at both ends, and what a stream to it names. */
   id: nameSchema,
@@ -89,32 +109,39 @@ const common = {
   /** Number of this portal's definition, for wanted against actual. */
   version: numberSchema,
   enabled: z.boolean(),
-  /** Others are refused until they exist: nothing falls back by itself. */
-  mode: z.literal("e2e"),
   protocol: z.enum(portalProtocols),
   connectionsMax: z.int().min(1).max(portalConnectionsMax),
 };
 
-/** One end of a portal, as the node there runs it. */
+/** One end of a portal, as the node there runs it. Its mode is what it says: nothing falls back by itself. */
 export const desiredPortalSchema = z.discriminatedUnion("end", [
   z.strictObject({
     end: z.literal("inlet"),
     ...common,
+    mode: z.enum(portalModes),
     listen: portalListenSchema,
     /** Nodes whose outlet it may use, as identifiers; none while none is enrolled. */
     nodes: z.array(identifierSchema).max(portalNodesMax),
     /** The same nodes as people name them: their agents' ids. */
     agentIds: z.array(nameSchema).max(portalNodesMax).default([]),
+    /** Of those, the only ones that it accepts. */
+    pins: portalPinsSchema.optional(),
+    /** Of mode `tls`. */
+    tls: inletTlsSchema.optional(),
     /** Of a portal that carries HTTP. */
     http: inletHttpSchema.optional(),
   }),
   z.strictObject({
     end: z.literal("outlet"),
     ...common,
+    /** Other modes have no node at this end. */
+    mode: z.literal("e2e"),
     target: portalTargetSchema,
     connectTimeoutMs: z.int().min(100).max(60_000),
     /** Nodes whose inlet may open it, where no policy decides. */
     nodes: z.array(identifierSchema).max(portalNodesMax),
+    /** The only nodes that may open it, whatever a policy says. */
+    pins: portalPinsSchema.optional(),
     /** Id of the policy that decides who may open it, one of the same desired state. */
     policy: nameSchema.optional(),
     /** Of a portal that carries HTTP. */
@@ -124,6 +151,8 @@ export const desiredPortalSchema = z.discriminatedUnion("end", [
   }),
 ]);
 
+/** What a node calls one of its inlets' `tls`. */
+export type InletTls = z.infer<typeof inletTlsSchema>;
 export type PortalListen = z.infer<typeof portalListenSchema>;
 export type PortalTarget = z.infer<typeof portalTargetSchema>;
 export type DesiredPortal = z.infer<typeof desiredPortalSchema>;

@@ -173,6 +173,7 @@ CREATE TABLE `customers` (
 	`id` text PRIMARY KEY NOT NULL,
 	`name` text NOT NULL,
 	`note` text NOT NULL,
+	`require_e2e` integer DEFAULT false NOT NULL,
 	`created_at` integer NOT NULL,
 	`version` integer NOT NULL
 );
@@ -566,6 +567,7 @@ CREATE TABLE `portal_nodes` (
 	`wanted` integer NOT NULL,
 	`stated_version` integer NOT NULL,
 	`stated_policy` integer,
+	`stated_e2e_only` integer DEFAULT false NOT NULL,
 	`identifier` text,
 	PRIMARY KEY(`portal_id`, `agent_id`),
 	FOREIGN KEY (`portal_id`) REFERENCES `portals`(`id`) ON UPDATE no action ON DELETE no action
@@ -585,6 +587,9 @@ CREATE TABLE `portals` (
 	`connect_timeout_ms` integer NOT NULL,
 	`connections_max` integer NOT NULL,
 	`policy_id` text,
+	`inlet_pins` text,
+	`outlet_pins` text,
+	`tls` text,
 	`http` text,
 	`headers` blob,
 	`proxy_protocol` integer NOT NULL,

@@ -3,7 +3,7 @@ import type { CryptoSuite } from "#lib/crypto";
 import { Fault, type FaultCode } from "#lib/fault";
 import { createIdentity, type NodeKeys, nodeKeys, verifyIdentity } from "#lib/identity";
 import { systemClock, systemRandom } from "#lib/runtime";
-import type { AuthorizeAnswer, Digest, UpWatermark } from "#lib/session";
+import type { AuthorizeAnswer, Digest, OutletAnswer, UpWatermark } from "#lib/session";
 import {
   checkAuthorizationTime,
   type HeaderKeys,
@@ -61,6 +61,10 @@ export class FakeSolaris {
   ending: { agentId: string; code: string }[] = [];
   /** Pairs of agents that a portal joins, as `a b` in both orders; null = any two of one customer. */
   joined: ReadonlySet<string> | null = null;
+  /** Portals of mode `terminated`, by id; each for agents of its customer. */
+  readonly outlets = new Map<string, OutletAnswer>();
+  /** Can't say about them while true. */
+  outletAway = false;
   number = 1;
   revoked: string[] = [];
   readonly #suite: CryptoSuite;
@@ -191,6 +195,12 @@ export class FakeSolaris {
         if (to === undefined || to.customerId !== from.customerId) throw new Fault("not_found");
         if (this.joined !== null && !this.joined.has(`${from.agentId} ${to.agentId}`)) throw new Fault("forbidden");
         return Response.json({ agentId: to.agentId, customerId: to.customerId });
+      }
+      case "outlet": {
+        const outlet = this.outlets.get(body.portal);
+        if (this.outletAway) throw new Fault("unavailable");
+        if (outlet === undefined) throw new Fault("not_found");
+        return Response.json(outlet);
       }
       case "revocations":
         return Response.json(await this.revocations());

@@ -69,6 +69,7 @@ export async function startNexus(options: NexusOptions): Promise<TestNexus> {
       admissionPerSecond: 1_000,
       sessionsMax: 1_000,
       drainMs: 2_000,
+      outlets: [],
       publicMetrics: true,
       hostname: "test",
       ...settings,

@@ -120,7 +120,13 @@ export interface Serve {
   open?(connection: TestConnection): void;
 }
 
-export function serveTcp(serve: Serve = {}): TestServer {
+export const serveTcp = (serve: Serve = {}): TestServer => listen(serve);
+
+/** The same over TLS, with PEM texts. */
+export const serveTls = (tls: { readonly cert: string; readonly key: string }, serve: Serve = {}): TestServer =>
+  listen(serve, tls);
+
+function listen(serve: Serve, tls?: { readonly cert: string; readonly key: string }): TestServer {
   const connections: TestConnection[] = [];
   const { data = (connection, bytes) => void connection.write(bytes.slice()), end = (connection) => connection.end() } =
     serve;
@@ -129,6 +135,7 @@ export function serveTcp(serve: Serve = {}): TestServer {
     hostname: "127.0.0.1",
     port: 0,
     allowHalfOpen: true,
+    ...(tls === undefined ? {} : { tls: { ...tls } }),
     socket: {
       open(socket) {
         const own = new TestConnection();

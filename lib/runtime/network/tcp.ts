@@ -114,11 +114,11 @@ export async function connectTcp(
 }
 
 /** What Bun carries along with each socket. */
-interface SocketState {
+export interface SocketState {
   readonly own: BunTcpSocket | undefined;
 }
 
-const socketHandlers = {
+export const socketHandlers = {
   binaryType: "uint8array" as const,
   data: (socket: Socket<SocketState>, bytes: Uint8Array) => socket.data.own?.took(bytes as Bytes), // over a buffer of its own
   end: (socket: Socket<SocketState>) => socket.data.own?.ended(),
@@ -134,7 +134,7 @@ const nobody: TcpReceiver = {
   closed: () => undefined,
 };
 
-class BunTcpSocket implements TcpSocket {
+export class BunTcpSocket implements TcpSocket {
   readonly remote: TcpSocket["remote"];
   readonly local: TcpSocket["local"];
   readonly #socket: Socket<SocketState>;
@@ -247,7 +247,7 @@ function listenerOf(
   return { port, [Symbol.dispose]: () => listener.stop(false) };
 }
 
-function reasonOf(error: unknown): string {
+export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return "unknown";
   if ("code" in error && typeof error.code === "string") return error.code;
   return /\bE[A-Z]{3,}\b/.exec(error.message)?.[0] ?? "unknown";

@@ -1,4 +1,5 @@
 import { Fault } from "#lib/fault";
+import { checkHostRule } from "#lib/hosts";
 
 /** One environment variable of a program: what `--help` shows of it. */
 export interface Variable<Name extends string = string> {
@@ -34,6 +35,8 @@ export interface Settings<Name extends string> {
   integer(name: Name, min: number, max: number): number;
   /** What stands between commas; empty without a value. */
   list(name: Name): string[];
+  /** The same, each a line of a list of hosts (`HostRules`). */
+  hostRules(name: Name): string[];
   /** `host:port` or `[v6]:port`; undefined when it is not set. */
   optionalListen(name: Name): Listen | undefined;
   listen(name: Name): Listen;
@@ -91,6 +94,7 @@ export function readSettings<Name extends string>(source: SettingsSource<Name>):
     if (value === undefined) throw wrongSetting(name, `must be one of ${allowed.join(", ")}`);
     return value;
   };
+  const list = (name: Name) => (optional(name) ?? "").split(",").flatMap((item) => item.trim() || []);
   return {
     optional,
     required,
@@ -102,7 +106,12 @@ export function readSettings<Name extends string>(source: SettingsSource<Name>):
       if (!Number.isInteger(value) || value < min || value > max) throw wrongSetting(name, `must be ${min} to ${max}`);
       return value;
     },
-    list: (name) => (optional(name) ?? "").split(",").flatMap((item) => item.trim() || []),
+    list,
+    hostRules(name) {
+      const lines = list(name);
+      for (const line of lines) demandHostRule(name, line);
+      return lines;
+    },
     optionalListen: (name) => (optional(name) === undefined ? undefined : listenOf(name, required(name))),
     listen: (name) => listenOf(name, required(name)),
     tls(certName, keyName) {
@@ -113,6 +122,15 @@ export function readSettings<Name extends string>(source: SettingsSource<Name>):
       return { cert, key };
     },
   };
+}
+
+function demandHostRule(name: string, line: string): void {
+  try {
+    checkHostRule(line);
+  } catch (cause) {
+    if (cause instanceof Fault) throw wrongSetting(name, `has an item that is ${cause.message}`);
+    throw cause;
+  }
 }
 
 function listenOf(name: string, text: string): Listen {

@@ -46,7 +46,13 @@ beforeEach(async () => {
     site,
     fetch: makeSiteFetch(site, () => ({})),
     wayTo: () => ({}),
-    node: () => ({ identifier: identifier("b"), attributes: { role: "gateway", customer_id: "cus_1" } }),
+    node: () => ({
+      identifier: identifier("b"),
+      attributes: { role: "gateway", customer_id: "cus_1", backend_access: ["web"] },
+    }),
+    nexus: () => {
+      throw new TypeError("an outlet opens nothing");
+    },
     peers: () => ({
       to: () => {
         throw new Fault("forbidden");

@@ -18,11 +18,13 @@ let pair: LinkPair;
 let echo: TestServer;
 let host: PortalHost;
 let allow: string[];
+let served: { backend_access?: string[] };
 let portal: Extract<DesiredPortal, { end: "outlet" }>;
 
 beforeEach(async () => {
   pair = await linkPair({ clock: new DrivenClock() });
   echo = serveTcp();
+  served = { backend_access: ["*"] };
   allow = [`127.0.0.1:${echo.port}`];
   const site = makeSiteGuard(() => ({ allow, directories: [] }));
   host = new PortalHost({
@@ -31,7 +33,10 @@ beforeEach(async () => {
     site,
     fetch: makeSiteFetch(site, () => ({})),
     wayTo: () => ({}),
-    node: () => ({ identifier: pair.nexus.own.identity.identifier, attributes: { customer_id: customer } }),
+    node: () => ({ identifier: pair.nexus.own.identity.identifier, attributes: { customer_id: customer, ...served } }),
+    nexus: () => {
+      throw new TypeError("an outlet opens nothing");
+    },
     peers: () => ({
       to: () => {
         throw new TypeError("an outlet opens nothing");
@@ -137,6 +142,37 @@ describe("raw streams, past any inlet", () => {
     pair.b.onStream((stream) => void host.taken(stream, peer({ customer_id: "other" })));
     expect(await codeOf(await raw(encodeOpening({ portal: "prt_1" })))).toBe("forbidden");
     expect(echo.connections).toEqual([]);
+  });
+
+  test("a node serves what backend_access of its own credential names; without it nothing", async () => {
+    served = { backend_access: ["other"] };
+    expect(await codeOf(await raw(encodeOpening({ portal: "prt_1" })))).toBe("forbidden");
+    served = {};
+    expect(await codeOf(await raw(encodeOpening({ portal: "prt_1" })))).toBe("forbidden");
+    expect(echo.connections).toEqual([]);
+    served = { backend_access: ["other", "echo"] };
+    const stream = await raw(encodeOpening({ portal: "prt_1" }));
+    expect(await text(stream, 2)).toBe("\x01\x02");
+    served = { backend_access: ["other"] };
+    host.judgeAll(); // its credential was renewed
+    expect(await codeOf(stream)).toBe("forbidden");
+  });
+
+  test("an outlet that is pinned takes nobody else, whoever the portal names or a policy allows", async () => {
+    const own = pair.edge.own.identity.identifier;
+    const policies = [
+      { id: "pol_1", name: "all", version: 1, rules: [{ name: "all", allow: "subject.customer_id == 'acme'" }] },
+    ];
+    await host.apply([{ ...portal, policy: "pol_1", pins: [`I${"0".repeat(64)}`] }], policies);
+    expect(host.names(own)).toBe(false);
+    expect(await codeOf(await raw(encodeOpening({ portal: "prt_1" })))).toBe("identity_unexpected");
+    expect(echo.connections).toEqual([]);
+    await host.apply([{ ...portal, policy: "pol_1", pins: [own] }], policies);
+    expect(host.names(own)).toBe(true);
+    const stream = await raw(encodeOpening({ portal: "prt_1" }));
+    expect(await text(stream, 2)).toBe("\x01\x02");
+    await host.apply([{ ...portal, policy: "pol_1", pins: [`I${"0".repeat(64)}`] }], policies);
+    expect(await codeOf(stream)).toBe("identity_unexpected");
   });
 
   test("the site's list is looked at every time", async () => {

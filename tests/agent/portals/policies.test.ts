@@ -17,7 +17,7 @@ import { makeSiteGuard } from "../../../agent/site/site-guard.ts";
 setDefaultTimeout(30_000);
 
 const identifier = (digit: string) => `I${digit.repeat(64)}`;
-const own = { role: "gateway", customer_id: "cus_1", zone: "blue" };
+const own = { role: "gateway", customer_id: "cus_1", zone: "blue", backend_access: ["*"] };
 
 let pair: MuxPair;
 let service: TestServer;
@@ -36,6 +36,9 @@ beforeEach(() => {
     fetch: makeSiteFetch(site, () => ({})),
     wayTo: () => ({}),
     node: () => ({ identifier: identifier("b"), attributes: node }),
+    nexus: () => {
+      throw new TypeError("an outlet opens nothing");
+    },
     peers: () => ({
       to: () => {
         throw new Fault("forbidden");

@@ -1,9 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { eq } from "drizzle-orm";
 import { fromUtf8 } from "#lib/bytes";
 import type { NodeKeys } from "#lib/identity";
 import { type DesiredPortal, desiredStateSchema } from "#lib/session";
 import { unsealedText, verifyDesired } from "#lib/statement";
 import { addAgent, addCustomer, DataSide, enrollAgent, type Replica } from "#support/data-side";
+import { customers } from "../../../control/customers/index.ts";
 
 let side: DataSide;
 let replica: Replica;
@@ -37,6 +39,12 @@ async function call(method: string, path: string, body?: unknown, headers = {}) 
   const text = await answer.text();
   // biome-ignore lint/suspicious/noExplicitAny: answers are read by path
   return { status: answer.status, headers: answer.headers, json: (text === "" ? undefined : JSON.parse(text)) as any };
+}
+
+async function requireE2e(required: boolean): Promise<void> {
+  const { db } = replica.deps;
+  await db.write(db.query.update(customers).set({ requireE2e: required }).where(eq(customers.id, "cus_acme")));
+  await replica.messaging.lookAtPortals();
 }
 
 const create = (body: object, headers = {}) => call("POST", "/portals", { customerId: "cus_acme", ...body }, headers);
@@ -123,8 +131,20 @@ describe("a portal", () => {
       expect(status).toBe(422);
       return json.errors.map(({ path }: { path: string }) => path);
     };
-    expect(await paths(portal("x", { mode: "terminated" }))).toEqual(["mode"]);
-    expect(await paths(portal("x", { mode: "tls" }))).toEqual(["mode"]);
+    const outlet = { agentIds: ["backend"], target: { host: "h", port: 1 } };
+    const alone = { target: { host: "h", port: 1 } };
+    const tls = { pins: [`spki-sha256:${"0".repeat(64)}`] };
+    expect(await paths(portal("x", { mode: "terminated" }))).toEqual(["outlet.agentIds"]);
+    expect(await paths(portal("x", { outlet: alone }))).toEqual(["outlet.agentIds"]);
+    expect(await paths(portal("x", { mode: "tls", outlet: alone }))).toEqual(["outlet.tls"]);
+    expect(await paths(portal("x", { outlet: { ...outlet, tls } }))).toEqual(["outlet.tls"]);
+    expect(await paths(portal("x", { mode: "tls", outlet: { ...alone, tls: { pins: [] } } }))).toEqual([
+      "outlet.tls.pins",
+    ]);
+    expect(await paths(portal("x", { mode: "terminated", protocol: "http", outlet: alone }))).toEqual(["mode"]);
+    expect(await paths(portal("x", { outlet: { ...outlet, pins: ["nobody"] } }))).toEqual(["outlet.pins.0"]);
+    const pins = [keys.site.identity.identifier];
+    expect(await paths(portal("x", { mode: "terminated", outlet: { ...alone, pins } }))).toEqual(["outlet.pins"]);
     expect(await paths(portal("x", { inlet: { agentId: "backend", listen: { port: 1 } } }))).toEqual([
       "outlet.agentIds.0",
     ]);
@@ -138,6 +158,45 @@ describe("a portal", () => {
       await paths(portal("x", { outlet: { agentIds: ["backend"], target: { host: "h", port: 70_000 } } })),
     ).toEqual(["outlet.target.port"]);
     expect(await paths(portal("x", { inlet: { agentId: "site", listen: { unix: "relative" } } }))).toHaveLength(1);
+  });
+
+  test("of another mode is an inlet alone: without a node in terminated, with its pin in tls", async () => {
+    const target = { host: "old.internal", port: 8_443 };
+    const tls = { pins: [`cert-sha256:${"a".repeat(64)}`], serverName: "old.example.com" };
+    expect((await create(portal("through-nexus", { mode: "terminated", outlet: { target } }))).status).toBe(201);
+    const migrating = await create(portal("migrating", { mode: "tls", outlet: { target, tls } }));
+    expect(migrating.json).toMatchObject({ outlet: { agentIds: [], tls }, nodes: [{ agentId: "site", end: "inlet" }] });
+    const inlet = await named("site", "through-nexus");
+    expect(inlet).toMatchObject({ end: "inlet", mode: "terminated", nodes: [] });
+    expect(inlet).not.toHaveProperty("target"); // where it leads Nexus learns from Solaris alone
+    expect(await named("site", "migrating")).toMatchObject({ mode: "tls", tls: { ...tls, target } });
+    const { json } = await call("GET", "/portals?mode=tls");
+    expect(json.items.map(({ name }: { name: string }) => name)).toEqual(["migrating"]);
+  });
+
+  test("of a customer that requires e2e has no other mode, and what there was ends at its nodes", async () => {
+    const outlet = { target: { host: "h", port: 1 } };
+    expect((await create(portal("ending", { mode: "terminated", outlet }))).status).toBe(201);
+    expect(await named("site", "ending")).toBeDefined();
+    const stays = await create(portal("staying"));
+    await requireE2e(true);
+    expect(await named("site", "ending")).toBeUndefined();
+    expect(await named("site", "staying")).toBeDefined();
+    const refused = await create(portal("refused", { mode: "terminated", outlet }));
+    expect(refused.json.errors.map(({ path }: { path: string }) => path)).toEqual(["mode"]);
+    const changed = await call("PUT", `/portals/${stays.json.id}`, portal("staying", { mode: "terminated", outlet }));
+    expect(changed.status).toBe(422);
+    await requireE2e(false);
+    expect(await named("site", "ending")).toBeDefined();
+  });
+
+  test("tells each end which identifiers it is pinned to", async () => {
+    const [own, other] = [keys.site.identity.identifier, keys.spare.identity.identifier];
+    const inlet = { agentId: "site", listen: { port: 15_433 }, pins: [other] };
+    const outlet = { agentIds: ["backend"], target: { host: "h", port: 1 }, pins: [own, other] };
+    expect((await create(portal("pinned", { inlet, outlet }))).json).toMatchObject({ inlet, outlet });
+    expect(await named("site", "pinned")).toMatchObject({ pins: [other] });
+    expect(await named("backend", "pinned")).toMatchObject({ pins: [own, other] });
   });
 
   test("of one customer is nothing to a key of another", async () => {
@@ -160,7 +219,8 @@ describe("a portal", () => {
     const { json } = await call("GET", "/portals?mode=e2e&limit=2");
     expect(json.items).toHaveLength(2);
     expect(json.next).toBe(json.items[1].id);
-    expect((await call("GET", "/portals?mode=tls")).json.items).toEqual([]);
+    const { json: others } = await call("GET", "/portals?mode=tls");
+    expect(others.items.every(({ mode }: { mode: string }) => mode === "tls")).toBe(true);
   });
 });
 

@@ -60,3 +60,55 @@ describe("a wire", () => {
     expect((await relay(backend.identifier, { ...session, agentId: "agt_nobody" })).json.code).toBe("displaced");
   });
 });
+
+describe("a connection that ends in Nexus", () => {
+  const target = { host: "db.cloud", port: 5_432 };
+  const outlet = (portal: string, from: object = session) => world.nexus("POST", "outlet", { ...from, portal });
+  let customerId: string;
+  let terminated: string;
+
+  beforeAll(async () => {
+    ({ customerId } = (await world.api("GET", `/agents/${site.id}`)).json);
+    terminated = await make("terminated");
+  });
+
+  async function make(name: string, change: object = {}): Promise<string> {
+    const inlet = { agentId: site.id, listen: { port: 15_433 } };
+    const body = { customerId, name, mode: "terminated", inlet, outlet: { target }, ...change };
+    return (await world.api("POST", "/portals", body)).json.id;
+  }
+
+  test("is for the node of its inlet, and says where it leads", async () => {
+    const { status, json } = await outlet(terminated);
+    expect(status).toBe(200);
+    expect(json).toMatchObject({ customerId, mode: "terminated", target, nodes: [site.identifier], policy: null });
+    const of = async (agent: TestAgent) => {
+      const { slot, epoch } = await agent.open();
+      return outlet(terminated, { agentId: agent.id, slot, epoch });
+    };
+    expect((await of(backend)).json.code).toBe("not_found");
+    expect((await of(stranger)).json.code).toBe("not_found");
+    expect((await outlet(terminated, { ...session, epoch: session.epoch + 1 })).json.code).toBe("displaced");
+  });
+
+  test("is not for a portal of another mode, one that is switched off or deleted, or where the customer requires e2e", async () => {
+    expect((await outlet(portalId)).json.code).toBe("forbidden"); // e2e
+    expect((await outlet("prt_none")).json.code).toBe("not_found");
+    expect((await outlet(await make("off", { enabled: false }))).json.code).toBe("not_found");
+    const gone = await make("gone");
+    expect((await outlet(gone)).status).toBe(200);
+    await world.api("DELETE", `/portals/${gone}`);
+    expect((await outlet(gone)).json.code).toBe("not_found");
+    await world.api("PATCH", `/customers/${customerId}`, { requireE2e: true });
+    expect((await outlet(terminated)).json.code).toBe("forbidden");
+    await world.api("PATCH", `/customers/${customerId}`, { requireE2e: false });
+    expect((await outlet(terminated)).status).toBe(200);
+  });
+
+  test("comes with the portal's policy, which Nexus judges by", async () => {
+    const rules = [{ name: "edge", allow: "subject.role == 'edge'" }];
+    const { json: policy } = await world.api("POST", "/policies", { customerId, name: "edges", rules });
+    const { json } = await outlet(await make("judged", { policyId: policy.id }));
+    expect(json.policy).toMatchObject({ id: policy.id, rules });
+  });
+});

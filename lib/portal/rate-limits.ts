@@ -9,7 +9,7 @@ interface Bucket {
 }
 
 /**
- * `rate_limit_rpm` of the nodes that are served here: stream opens and HTTP requests of one identity, all outlets of this node
+ * `rate_limit_rpm` of the nodes that are served here: stream opens and HTTP requests of one identity, all outlets of this process
  * together. A minute's worth may come at once; then they come in as fast as the rate says.
  */
 export class RateLimits {
