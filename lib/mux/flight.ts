@@ -120,7 +120,8 @@ export class Flight {
   /** Notes a record of `bytes` with `bulk` bytes of data and, where `ping` is said, that ping in it. */
   sent(bytes: number, bulk: number, ping: number | undefined): void {
     const now = this.#clock.monotonic();
-    const quiet = this.#pings.length === 0 && this.#bulkSent === this.#bulkPinged;
+    const proven = this.#bulkSent === this.#bulkPinged;
+    const quiet = this.#pings.length === 0 && proven;
     if (quiet) this.#ackedMs = now;
     this.sentBytes += bytes;
     this.#bulkSent += bulk;
@@ -134,7 +135,7 @@ export class Flight {
       this.#pingedBytes = sent;
       this.#arm(now + pingTimeoutMs);
     } else if (bulk > 0) {
-      this.#bulkSentMs = now;
+      if (proven) this.#bulkSentMs = now; // since then, however much follows in between: a trickle never pauses
       if (this.#pings.length === 0) this.#arm(now + ackDelayMs);
     }
   }

@@ -49,6 +49,19 @@ describe("heartbeat", () => {
     expect(pair.a.failures.map(({ code }) => code)).toEqual(["timeout"]);
   });
 
+  test("a steady trickle in both directions proves nothing: the way out is pinged all the same", async () => {
+    const clock = new DrivenClock();
+    const pair = muxPair(clock);
+    const stream = pair.a.mux.open();
+    for (let ms = 0; ms < 15_000 && pair.a.failures.length === 0; ms += 20) {
+      void stream.write(pattern(1)).catch(() => undefined);
+      pair.a.mux.nextRecord(); // lost on the way
+      pair.a.mux.receive(frames.ping(ms)); // the way in is alive
+      await clock.advance(20);
+    }
+    expect(pair.a.failures.map(({ code }) => code)).toEqual(["timeout"]);
+  });
+
   test("a received byte postpones the next ping", async () => {
     const clock = new DrivenClock();
     const pair = muxPair(clock);
