@@ -175,6 +175,7 @@ export async function createMercury(parts: MercuryParts): Promise<Mercury> {
     },
     command: async (sealed) => commands.take(await believed(sealed), sealed),
     relayOffered: (offer, relays) => peers.offered(offer, relays),
+    onRevoked: () => peers.revoked(),
     warn(code, reason) {
       void tell("warning", {}, { code, reason: reason.slice(0, 500) }).catch((error: unknown) => {
         log.warn("a warning was not stored", { code: asFault(error, "internal").code });

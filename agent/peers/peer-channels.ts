@@ -80,6 +80,11 @@ export class PeerChannels implements AsyncDisposable {
     }
   }
 
+  /** This node itself is revoked: what is open, or waits for another channel, ends now and not when its patience does. */
+  revoked(): void {
+    for (const channel of this.#channels.values()) channel.end("revoked");
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#forget();
     await Promise.all([...this.#channels.values()].map((channel) => channel.close("closed")));

@@ -19,6 +19,8 @@ export interface TunnelParts extends SessionParts {
   readonly openLink: (slot: 0 | 1, signal: AbortSignal) => Promise<Link>;
   /** The state changed. */
   readonly onChange?: () => void;
+  /** Solaris itself has said that this node is revoked. */
+  readonly onRevoked?: () => void;
 }
 
 /** How the tunnel stands, for `mercury status`. */
@@ -185,6 +187,7 @@ export class Tunnel implements AsyncDisposable {
     const refusal = error instanceof RefusedOpening ? error.refusal : undefined;
     const fault = refusal?.fault ?? asFault(error, "internal");
     if (this.#session === undefined) this.#fault = fault;
+    if (fault.code === "revoked" && refusal?.answer !== undefined) this.#parts.onRevoked?.();
     const delayMs = this.#delayMs(fault, refusal);
     const nextTryInMs = Math.round(delayMs);
     log.warn("not connected", { code: fault.code, reason: fault.message, nextTryInMs });
