@@ -3,6 +3,7 @@ import type { Figure } from "./figure.ts";
 import { lag } from "./suites/lag.ts";
 import { latency } from "./suites/latency.ts";
 import { mercuryStart } from "./suites/mercury-start.ts";
+import { portalMemory } from "./suites/portal/memory.ts";
 import { portal } from "./suites/portal/portal.ts";
 import { pull } from "./suites/pull.ts";
 import { pushEmbedded, pushNats } from "./suites/push.ts";
@@ -34,5 +35,6 @@ export const benchmarks: readonly Benchmark[] = [
     run: sessions,
   },
   { name: "portal", what: "TCP through a portal, beside ssh -L through a jump host", ...nats, run: portal },
+  { name: "portal-memory", what: "a Nexus with 1,000 relayed pairs over an idle one", ...nats, run: portalMemory },
   { name: "mercury", what: "start to online, resident memory", run: mercuryStart },
 ];

@@ -9,7 +9,9 @@ const words = process.argv.slice(2);
 const json = words.includes("--json");
 const names = words.filter((word) => !word.startsWith("--"));
 const agents = Number(words.find((word) => word.startsWith("--agents="))?.slice("--agents=".length) ?? 5_000);
-const unknown = names.filter((name) => !benchmarks.some((benchmark) => benchmark.name === name));
+/** `portal` stands for `portal-memory` too. */
+const means = (asked: string, name: string) => name === asked || name.startsWith(`${asked}-`);
+const unknown = names.filter((asked) => !benchmarks.some(({ name }) => means(asked, name)));
 
 if (words.includes("--help") || unknown.length > 0) {
   const list = benchmarks.map(({ name, what }) => `  ${name.padEnd(16)} ${what}`).join("\n");
@@ -21,7 +23,7 @@ if (words.includes("--help") || unknown.length > 0) {
 console.error(`fsync of 4 KiB: ${fsyncTimeMs().toFixed(2)} ms; load before: ${loadavg()[0]?.toFixed(1)}`);
 const figures: Figure[] = [];
 for (const { name, what, needs, run } of benchmarks) {
-  if (names.length > 0 && !names.includes(name)) continue;
+  if (names.length > 0 && !names.some((asked) => means(asked, name))) continue;
   console.error(`· ${name}: ${what}`);
   if (needs !== undefined && Bun.which(needs) === null) {
     console.error(`  not measured: ${needs} is not installed`);

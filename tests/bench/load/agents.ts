@@ -1,7 +1,7 @@
-import { fromBase64url, fromUtf8 } from "#lib/bytes";
+import { fromBase64url, fromUtf8, readUint32 } from "#lib/bytes";
 import type { CryptoSuite } from "#lib/crypto";
 import { createIdentity, type NodeKeys, nodeKeys } from "#lib/identity";
-import { type Link, messageStream, openLink, subprotocol } from "#lib/link";
+import { type Link, messageStream, openLink, relayHeaderBytes, subprotocol, writeRelayHeader } from "#lib/link";
 import { systemClock, systemRandom } from "#lib/runtime";
 import {
   authorityAnswerSchema,
@@ -28,6 +28,8 @@ import {
 } from "#lib/statement";
 import { connectWebSocket } from "#lib/wire";
 
+/** A wire that carries nothing within this, ms, never will: the bench says so and does not hang. */
+const relayMsMax = 20_000;
 const host = { version: "bench", platform: "bench", hostname: "bench" };
 
 /** An agent as far as a tunnel needs it: everything that Mercury does for one, but for its store and its plugins. */
@@ -37,6 +39,14 @@ export interface LoadAgent {
   readonly keys: NodeKeys;
   readonly enrollment: Enrollment;
   readonly macs: HeaderKeys;
+}
+
+/** A tunnel that is open. */
+export interface LoadSession {
+  readonly link: Link;
+  readonly send: (message: ControlUp) => Promise<void>;
+  /** Hears what Nexus says of relayed wires; set by who asks for one. */
+  heard: (message: ControlDown) => void;
 }
 
 /** What a proxy that ends TLS says of its client. */
@@ -80,7 +90,7 @@ export async function enrollAgent(
 }
 
 /** Opens its tunnel: header, upgrade, Noise, hello, welcome, ready, opened. */
-export async function openSession(suite: CryptoSuite, agent: LoadAgent): Promise<Link> {
+export async function openSession(suite: CryptoSuite, agent: LoadAgent): Promise<LoadSession> {
   const { gateway, keys, enrollment, macs } = agent;
   const { identity } = keys;
   const header = await makeAuthorization(suite, systemRandom, macs, {
@@ -114,17 +124,45 @@ export async function openSession(suite: CryptoSuite, agent: LoadAgent): Promise
   });
   const schemas = { outgoing: controlUpSchema, incoming: controlDownSchema };
   const control = messageStream<ControlUp, ControlDown>(link.open(sessionStreams.control), schemas);
+  const session: LoadSession = { link, send: (message) => control.send(message), heard: () => undefined };
   await control.send({ type: "hello", ...host });
   await new Promise<void>((resolve, reject) => {
     const listen = async () => {
       for await (const message of control.receive()) {
         if (message.type === "welcome") await control.send({ type: "ready", epoch: message.epoch });
         if (message.type === "opened") resolve();
+        session.heard(message);
       }
     };
     listen().catch(reject);
   });
-  return link;
+  return session;
+}
+
+/** Joins two tunnels by a relayed wire and sends `bytes` through it in each direction; resolves when both have come. The second is only sent when the first has come: before, the wire may be half joined. */
+export async function openRelay(asking: LoadSession, asked: LoadSession, to: string, bytes: number): Promise<void> {
+  const message = (relay: number) => {
+    const whole = new Uint8Array(relayHeaderBytes + bytes).fill(2); // the kind of a record; what is in it nobody reads
+    writeRelayHeader(whole, relay);
+    return whole;
+  };
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new RangeError("nothing came through the wire")), relayMsMax);
+  const returned = new Promise<void>((resolve, reject) => {
+    asked.link.onRelay((first) => asked.link.sendRelay(message(readUint32(first, 1)))); // as in a handshake: the asking end begins
+    asking.link.onRelay(() => resolve());
+    asked.heard = (heard) => {
+      if (heard.type === "relay-offer") asked.send({ type: "relay-accept", relay: heard.relay }).catch(reject);
+    };
+    asking.heard = (heard) => {
+      if (heard.type === "relay-refused") reject(new RangeError(`the wire was refused: ${heard.code}`));
+      if (heard.type === "relay-opened") asking.link.sendRelay(message(heard.relay));
+    };
+  });
+  const binding = crypto.getRandomValues(new Uint8Array(16));
+  await asking.send({ type: "relay-open", request: 1, to, offered: [subprotocol], binding });
+  await Promise.race([returned, late.promise]);
+  clearTimeout(timer);
 }
 
 /** Opens one down lane on the session, so that Nexus reads the broker for it; resolves when it does. */

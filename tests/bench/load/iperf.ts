@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
@@ -19,13 +20,18 @@ const reportSchema = z.object({ end: z.object({ sum_received: z.object({ bits_pe
 /** Payload received, Gbit/s, without the first second. RangeError with what iperf3 said when it fails. */
 export async function iperf(settings: IperfSettings): Promise<number> {
   const { serverPort, clientPort, direction, streams, seconds } = settings;
-  await using server = new Program({
-    name: "iperf3",
-    command: ["iperf3", "-s", "-1", "-B", "127.0.0.1", "-p", `${serverPort}`, "--forceflush"],
-    environment: {},
-    directory: tmpdir(),
-    logFile: join(tmpdir(), `iperf3-${process.pid}.log`),
-  });
+  const logFile = join(tmpdir(), `iperf3-${process.pid}-${serverPort}.log`);
+  await using stop = new AsyncDisposableStack();
+  stop.defer(() => rmSync(logFile, { force: true }));
+  const server = stop.use(
+    new Program({
+      name: "iperf3",
+      command: ["iperf3", "-s", "-1", "-B", "127.0.0.1", "-p", `${serverPort}`, "--forceflush"],
+      environment: {},
+      directory: tmpdir(),
+      logFile,
+    }),
+  );
   server.start();
   await server.until(/Server listening/);
   const words = ["-c", "127.0.0.1", "-p", `${clientPort}`, "-t", `${seconds}`, "-O", "1", "-P", `${streams}`, "-J"];

@@ -10,6 +10,8 @@ export interface Agents extends AsyncDisposable {
   open(): Promise<number>;
   /** Opens one down lane in each tunnel. */
   openLanes(): Promise<void>;
+  /** Opens a relayed wire between the first and the second, the third and the fourth, …, which a portal must join. */
+  openRelays(): Promise<void>;
 }
 
 interface Answer {
@@ -39,6 +41,9 @@ export async function runAgents(tokens: readonly string[], door: EnrollmentDoor,
     open: async () => (await ask("open")).ms,
     openLanes: async () => {
       await ask("lanes");
+    },
+    openRelays: async () => {
+      await ask("relay");
     },
     async [Symbol.asyncDispose]() {
       child.kill();
