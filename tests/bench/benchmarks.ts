@@ -15,6 +15,8 @@ export interface Benchmark {
   readonly what: string;
   /** Program that must be on the PATH. */
   readonly needs?: "nats-server";
+  /** Runs only when it is named: without names all others end within 5 minutes. */
+  readonly asked?: true;
   /** Measures; `note` tells people how it goes. */
   readonly run: (note: (text: string) => void, settings: BenchSettings) => Promise<readonly Figure[]>;
 }
@@ -34,7 +36,19 @@ export const benchmarks: readonly Benchmark[] = [
     ...nats,
     run: sessions,
   },
-  { name: "portal", what: "TCP through a portal, beside ssh -L through a jump host", ...nats, run: portal },
-  { name: "portal-memory", what: "a Nexus with 1,000 relayed pairs over an idle one", ...nats, run: portalMemory },
+  {
+    name: "portal",
+    what: "TCP through a portal, beside ssh -L through a jump host",
+    ...nats,
+    asked: true,
+    run: portal,
+  },
+  {
+    name: "portal-memory",
+    what: "a Nexus with 1,000 relayed pairs over an idle one",
+    ...nats,
+    asked: true,
+    run: portalMemory,
+  },
   { name: "mercury", what: "start to online, resident memory", run: mercuryStart },
 ];
