@@ -230,20 +230,22 @@ describe("modes of a portal", () => {
   });
 
   test("an inlet that is pinned to an identity takes no other, not even the same agent's next one", async () => {
-    const { identifier } = await eventually("it runs", () => backend.site.status());
+    const allow = [`127.0.0.1:${echo.port}`];
+    const pinned = await stack.addAgent({ name: "pinned", customerId: site.customerId, allow }); // it is another one in the end
+    const { identifier } = await eventually("it runs", () => pinned.site.status());
     const port = freePort();
     const inlet = { agentId: site.agentId, listen: { port }, pins: [identifier] };
-    const outlet = { agentIds: [backend.agentId], target: { host: "127.0.0.1", port: echo.port } };
+    const outlet = { agentIds: [pinned.agentId], target: { host: "127.0.0.1", port: echo.port } };
     const wantedPinned = { name: "pinned-to", inlet, outlet };
     const made = await stack.api.call<PortalView>("POST", "/portals", { customerId: site.customerId, ...wantedPinned });
     await running(made.id);
     await works(port);
-    const { token } = await stack.api.call<{ token: string }>("POST", `/agents/${backend.agentId}/reissue`, {});
-    await backend.site.program.kill();
-    const next = stack.addSite({ name: "backend-next", allow: [`127.0.0.1:${echo.port}`] });
+    const { token } = await stack.api.call<{ token: string }>("POST", `/agents/${pinned.agentId}/reissue`, {});
+    await pinned.site.program.kill();
+    const next = stack.addSite({ name: "pinned-next", allow });
     await next.enroll(token);
     next.start();
-    await stack.online(backend.agentId);
+    await stack.online(pinned.agentId);
     const { identifier: another } = await eventually("it runs", () => next.status());
     expect(another).not.toBe(identifier);
     await eventually("it is refused for what it is", async () => {
