@@ -247,7 +247,8 @@ describe("drain", () => {
     const from = systemClock.monotonic();
     await nexus[Symbol.asyncDispose]();
     expect(systemClock.monotonic() - from).toBeLessThan(5_000); // the lease stands for 15 s
-    expect((await session.link.closed).code).toBe("draining");
+    // The server is gone in the next moment: the record that says why may go with it.
+    expect(["draining", "wire_lost"]).toContain((await session.link.closed).code);
   });
 
   test("waits while another replica admits agents, and no longer", async () => {
