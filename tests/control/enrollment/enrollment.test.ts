@@ -23,7 +23,7 @@ describe("enrollment", () => {
       tier: "gold",
       capabilities: [],
       rate_limit_rpm: 600,
-      backend_access: [],
+      backend_access: ["*"],
       role: "edge",
       customer_id: customerId,
       agent_id: id,
