@@ -22,6 +22,8 @@ export class DownLane {
   readonly #holes: string[] = [];
   /** What is published while the broker is away. */
   #waiting: number[] | undefined;
+  /** Sequence of the last entry that the power cut left. */
+  #lostAt: number | undefined;
   #reopen: () => void = () => undefined;
   #lives = 0;
 
@@ -95,7 +97,8 @@ export class DownLane {
       message: (said) => {
         if (said.type === "stored") confirmed = Math.max(confirmed, said.cursor.seq);
         if (said.type !== "open") return;
-        const state = { created: "stream", lastSeq: this.#entries.length };
+        const beforeLoss = this.#lostAt !== undefined && said.cursor?.created === "stream";
+        const state = { created: "stream", lastSeq: beforeLoss ? (this.#lostAt ?? 0) : this.#entries.length };
         const point = resumePoint(said.cursor ?? undefined, state, () => `${++this.#lives}`);
         const created = this.#bug === "cursor-kept" ? "stream" : point.created;
         const from = this.#bug === "cursor-kept" ? Math.min(said.cursor?.seq ?? 0, this.#entries.length) : point.from;
@@ -122,11 +125,13 @@ export class DownLane {
 
   /**
    * A power cut: the broker gives out numbers again that the site has already stored. What comes before the lane is opened again
-   * waits: a stream that has grown past the cursor by then can't be told from one that lost nothing.
+   * waits: a stream that has grown past the cursor by then can't be told from one that lost nothing. So the broker of this model answers a cursor
+   * from before the cut with where the cut was, until the site has stored something of the next life.
    */
   #loseEnd(): void {
     const kept = Math.max(0, (this.#cursor?.seq ?? 0) - this.#time.random.integer(1, 10));
     const lost = this.#entries.splice(kept);
+    this.#lostAt = kept;
     // What the site had not stored yet is published again by whoever waits for its status.
     this.#waiting = lost.filter((id) => !this.#stored.includes(id));
     this.#reopen();
