@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { concat, encodeCbor, uint32, utf8 } from "#lib/bytes";
 import type { FaultCode } from "#lib/fault";
-import { bodyBytesMax, noiseMessageBytesMax, sessionMessageBytesMax, wireMessageBytesMax } from "#lib/limits";
+import { carriedBodyBytesMax, noiseMessageBytesMax, sessionMessageBytesMax, wireMessageBytesMax } from "#lib/limits";
 import { encodeEntry, sessionStreams } from "#lib/session";
 import { eventually } from "../../support/eventually.ts";
 import { freePort } from "../../support/free-port.ts";
@@ -144,7 +144,7 @@ describe("a hostile agent with a valid identity", () => {
           ["hook", encodeCbor({ v: 2, hello: "there" }), "invalid"],
           ["hook", entry("hook", { agent: neighbour }), "invalid"],
           ["hook", entry("hook", { messages: [{ ...message(1), kind: "made-up" }] }), "invalid"],
-          ["hook", entry("hook", { messages: [message(bodyBytesMax + 1)] }), "invalid"],
+          ["hook", entry("hook", { messages: [message(carriedBodyBytesMax + 1)] }), "invalid"],
           ["hook", entry("another"), "unknown_plugin"],
           ["made-up", entry("made-up"), "unknown_plugin"],
         ];
